@@ -1,0 +1,160 @@
+"""tail, maintail, clear, logtail: the log files of processes and of the daemon.
+
+Log bytes are shown as they are: neither invalid UTF-8 nor control characters can make a command fail.
+"""
+
+import sys
+
+from sdsuper.cli.ctl.help import explain
+from sdsuper.cli.ctl.names import as_typed, shown, unknown
+from sdsuper.errors import Refusal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sdsuper.cli.ctl.session import Session
+
+_DEFAULT_BYTES = 1600
+#: A followed log begins with this much of what there was.
+HEAD_BYTES = 1024
+POLL_SECONDS = 0.1
+_POLLS_PER_CHECK = 10
+
+
+def tail(session: "Session", argument: str) -> None:
+    """`tail [-f|-BYTES] name [stdout|stderr]`: the last 1600 bytes, that many, all (-0), or on and on."""
+    if not session.up():
+        return
+    words = argument.split()
+    if not 1 <= len(words) <= 3:
+        session.wrong(f"Error: too {'many' if words else 'few'} arguments")
+        explain(session, "tail")
+        return
+    modifier = words.pop(0) if words[0].startswith("-") else f"-{_DEFAULT_BYTES}"
+    if not words:
+        session.wrong("Error: tail requires process name")
+        return
+    channel = words[-1].lower() if len(words) > 1 else "stdout"
+    if channel not in ("stdout", "stderr"):
+        session.wrong(f"Error: bad channel {channel!r}")
+        return
+    _show(session, words[0], channel, modifier)
+
+
+def maintail(session: "Session", argument: str) -> None:
+    """`maintail [-f|-BYTES]`: the daemon's own log."""
+    if not session.up():
+        return
+    words = argument.split()
+    if len(words) > 1:
+        session.wrong("Error: too many arguments")
+        explain(session, "maintail")
+    elif words and not words[0].startswith("-"):
+        session.wrong(f"Error: bad argument {words[0]}")
+    else:
+        _show(session, None, "stdout", words[0] if words else f"-{_DEFAULT_BYTES}")
+
+
+def logtail(session: "Session", argument: str) -> None:
+    """Go's `logtail [-t stdout|stderr] name`: `tail name channel`."""
+    words = argument.split()
+    channel = "stdout"
+    if "-t" in words[:-1]:
+        at = words.index("-t")
+        channel = words[at + 1]
+        del words[at : at + 2]
+    tail(session, " ".join([*words, channel] if words else words))
+
+
+def clear(session: "Session", argument: str) -> None:
+    """`clear name …|all`: empty the log files."""
+    if not session.up():
+        return
+    names = argument.split()
+    if not names:
+        session.wrong("Error: clear requires a process name")
+        explain(session, "clear")
+        return
+    if "all" in names:
+        names = ["all"]
+    for name in names:
+        try:
+            results = session.call("ClearLogs", name=None if name == "all" else name)["results"]
+        except Refusal as refusal:
+            if refusal.fault == "BAD_NAME":
+                session.wrong(unknown(name))
+            elif refusal.fault == "FAILED":
+                session.wrong(f"{as_typed(name)}: ERROR (failed)")
+            else:
+                raise
+            continue
+        for result in results:
+            done = result["fault"] == "SUCCESS"
+            session.say(f"{shown(result['group'], result['name'])}: {'cleared' if done else 'ERROR (failed)'}")
+            session.note(result["fault"])
+
+
+def _show(session: "Session", name: str | None, channel: str, modifier: str) -> None:
+    if modifier == "-f":
+        _follow(session, name, channel)
+        return
+    try:
+        count = int(modifier[1:])
+    except ValueError:
+        session.wrong(f"Error: bad argument {modifier}")
+        return
+    try:
+        log = session.backend.log(name, channel)
+    except Refusal as refusal:
+        said = {"NO_FILE": "no log file", "FAILED": "unknown error reading log", "BAD_NAME": "no such process name"}
+        if refusal.fault not in said:
+            raise
+        session.wrong(f"{name or 'supervisord'}: ERROR ({said[refusal.fault]})")
+        return
+    for data in log.text(-count):
+        show_bytes(data)
+    show_bytes(b"\n")
+    log.close()
+
+
+def show_bytes(data: bytes) -> None:
+    """Write log bytes as they are, after what was said before them."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def _follow(session: "Session", name: str | None, channel: str) -> None:
+    import time
+
+    session.say("==> Press Ctrl-C to exit <==")
+    sys.stdout.flush()
+    try:
+        log = session.backend.log(name, channel)
+    except Refusal as refusal:
+        code = {"NO_FILE": 404, "BAD_NAME": 404}.get(refusal.fault, 500)
+        path = f"/logtail/{name}/{channel}" if name else "/mainlogtail"
+        sys.stderr.write(f"{session.url}{path} Cannot read, status code {code}\n")
+        return
+    log.follow(HEAD_BYTES)
+    quiet = 0
+    try:
+        while quiet % _POLLS_PER_CHECK or quiet == 0 or _answers(session):
+            data = log.news()
+            if data:
+                show_bytes(data)
+                quiet = 0
+            else:
+                quiet += 1
+                time.sleep(POLL_SECONDS)
+    except KeyboardInterrupt:
+        session.say("")
+    log.close()
+
+
+def _answers(session: "Session") -> bool:
+    """Whether the daemon is still there: a log of a daemon that is gone has no more news."""
+    try:
+        session.call("GetState")
+    except (OSError, Refusal):
+        return False
+    return True

@@ -1,0 +1,130 @@
+"""start, stop, restart, signal: what changes processes, and how each result is worded.
+
+A name is a process, `group:*`, `all`, or a shell pattern. Groups, patterns and `all` answer with a line for each
+process that the command applied to; a single name always answers.
+"""
+
+from sdsuper.cli.ctl.help import explain
+from sdsuper.cli.ctl.names import as_typed, shown, split, unknown
+from sdsuper.cli.ctl.session import GENERIC, INVALID_ARGS
+from sdsuper.errors import Refusal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from sdsuper.cli.ctl.session import Session
+
+_START = {
+    "BAD_NAME": "no such process", "NO_FILE": "no such file", "NOT_EXECUTABLE": "file is not executable",
+    "ALREADY_STARTED": "already started", "SPAWN_ERROR": "spawn error", "ABNORMAL_TERMINATION": "abnormal termination",
+}  # fmt: skip
+_SIGNAL = {"BAD_NAME": "no such process", "BAD_SIGNAL": "bad signal name", "NOT_RUNNING": "not running"}
+
+
+def start(session: "Session", argument: str) -> None:
+    """`start name …`: exit 7 for what does not come up, 2 for no name or an unknown group, 1 for the rest."""
+    _start(session, argument.split())
+
+
+def start_group(session: "Session", argument: str) -> None:
+    """Go's `start-group group …`: `start group:*`."""
+    _start(session, _groups(argument))
+
+
+def stop(session: "Session", argument: str) -> None:
+    """`stop name …`: exit 1 for an unknown name; not running is no error."""
+    _stop(session, argument.split())
+
+
+def stop_group(session: "Session", argument: str) -> None:
+    """Go's `stop-group group …`: `stop group:*`."""
+    _stop(session, _groups(argument))
+
+
+def restart(session: "Session", argument: str) -> None:
+    """`restart name …`: stop them all, then start them all."""
+    if not session.up():
+        return
+    if not argument:
+        session.wrong("Error: restart requires a process name")
+        explain(session, "restart")
+        return
+    _stop(session, argument.split())
+    _start(session, argument.split())
+
+
+def signal(session: "Session", argument: str) -> None:
+    """`signal NAME process …`: exit 7 for what does not run, 1 for a bad name or signal."""
+    if not session.up():
+        return
+    words = argument.split()
+    if len(words) < 2:
+        session.wrong("Error: signal requires a signal name and a process name")
+        explain(session, "signal")
+        return
+    for name in _targets(words[1:]):
+        _apply(session, name, "Signal", GENERIC, signal=words[0])
+
+
+def _start(session: "Session", names: list[str]) -> None:
+    if not session.up():
+        return
+    if not names:
+        session.wrong("Error: start requires a process name", INVALID_ARGS)
+        explain(session, "start")
+    for name in _targets(names):
+        _apply(session, name, "Start", INVALID_ARGS)
+
+
+def _stop(session: "Session", names: list[str]) -> None:
+    if not session.up():
+        return
+    if not names:
+        session.wrong("Error: stop requires a process name")
+        explain(session, "stop")
+    for name in _targets(names):
+        _apply(session, name, "Stop", GENERIC)
+
+
+def _groups(argument: str) -> list[str]:
+    return [f"{group}:*" for group in argument.split()]
+
+
+def _targets(names: list[str]) -> list[str]:
+    """The word `all` anywhere wins over the other names."""
+    return ["all"] if "all" in names else names
+
+
+#: Method -> (word for success, texts of faults, fault that leaves the exit status alone).
+_OUTCOMES: dict[str, tuple[str, dict[str, str], str]] = {
+    "Start": ("started", _START, "ALREADY_STARTED"),
+    "Stop": ("stopped", _SIGNAL, "NOT_RUNNING"),
+    "Signal": ("signalled", _SIGNAL, ""),
+}
+
+
+def _apply(session: "Session", name: str, method: str, unknown_group: int, **more: str) -> None:
+    done, texts, harmless = _OUTCOMES[method]
+    try:
+        results: list[dict[str, Any]] = session.call(method, name=name, **more)["results"]
+    except Refusal as refusal:
+        if refusal.fault == "BAD_NAME":
+            session.wrong(unknown(name), unknown_group if split(name)[1] is None else GENERIC)
+        elif refusal.fault in texts:
+            session.say(f"{as_typed(name)}: ERROR ({texts[refusal.fault]})")
+            session.note(refusal.fault, harmless)
+        elif refusal.fault == "FAILED":
+            session.wrong(str(refusal))
+        else:
+            raise
+        return
+    for result in results:
+        fault, subject = result["fault"], shown(result["group"], result["name"])
+        if fault == "SUCCESS":
+            session.say(f"{subject}: {done}")
+        elif fault in texts:
+            session.say(f"{subject}: ERROR ({texts[fault]})")
+        else:
+            session.say(result["description"])
+        session.note(fault, harmless)

@@ -1,0 +1,85 @@
+"""The Python client of sdsuper's control socket.
+
+    with Client("/run/sdsuper/control.sock") as daemon:
+        for process in daemon.call("List")["processes"]:
+            print(process["group"], process["name"], process["state"])
+
+One blocking connection, calls answered in order. Every method of `io.sdsuper.Control` is reached by `call`; a refusal
+of the daemon is raised as `Refusal`, anything wrong with the connection as OSError. Must not: import more than json
+and socket, for command-line tools are built on it and are started often.
+"""
+
+import json
+import os
+import socket
+from typing import Any
+
+from sdsuper.control.interface import INTERFACE
+from sdsuper.errors import FAULTS, Refusal, SdsuperError
+
+
+class ProtocolError(SdsuperError):
+    """The other side does not speak this protocol, or refused the call itself (no such method, bad parameter, not
+    allowed).
+    """
+
+
+class Client:
+    """A connection to one daemon. `timeout` is in seconds and holds for each single wait; None waits for ever."""
+
+    def __init__(self, path: str, timeout: float | None = None) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._buffer = b""
+        self._fds: list[int] = []
+        try:
+            self._socket.settimeout(timeout)
+            self._socket.connect(path)
+        except OSError:
+            self._socket.close()
+            raise
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection and every descriptor that was received and not taken."""
+        while self._fds:
+            os.close(self._fds.pop())
+        self._socket.close()
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Call `method` (`List`, or `org.varlink.service.GetInfo`) and return the reply's parameters."""
+        name = method if "." in method else f"{INTERFACE}.{method}"
+        sent = {key: value for key, value in parameters.items() if value is not None}
+        self._socket.sendall(json.dumps({"method": name, "parameters": sent}).encode() + b"\0")
+        reply = json.loads(self._receive())
+        error, values = reply.get("error"), reply.get("parameters") or {}
+        if error == f"{INTERFACE}.Refused" and values.get("fault") in FAULTS:
+            raise Refusal(values["fault"], values.get("detail", ""))
+        if error:
+            raise ProtocolError(f"{name}: {error.rpartition('.')[2]} {' '.join(map(str, values.values()))}".rstrip())
+        if not isinstance(values, dict):
+            raise ProtocolError(f"{name}: the reply has no parameters")
+        return values
+
+    def open_log(self, name: str | None = None, channel: str = "stdout") -> tuple[int, str]:
+        """A read-only descriptor of a log and its path; the caller closes it. Without a name: the daemon's own log."""
+        path = self.call("OpenLog", name=name, channel=channel)["path"]
+        if not self._fds:
+            raise ProtocolError("OpenLog: the reply carries no descriptor")
+        return self._fds.pop(0), path
+
+    def _receive(self) -> bytes:
+        while True:
+            message, end, rest = self._buffer.partition(b"\0")
+            if end:
+                self._buffer = rest
+                return message
+            data, fds, _flags, _address = socket.recv_fds(self._socket, 1 << 18, 4)
+            self._fds += fds
+            if not data:
+                raise ConnectionError("the daemon closed the connection")
+            self._buffer += data

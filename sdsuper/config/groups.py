@@ -1,0 +1,140 @@
+"""Sections to groups: which program is in which group, in which order, and whose name hides whose.
+
+Promises: Supervisor's rules. Must not: convert options (programs.py does).
+"""
+
+from typing import Any
+
+from sdsuper.config import values
+from sdsuper.config.expand import Names
+from sdsuper.config.model import FcgiSocket, GroupConfig, GroupKind, ProcessConfig, TargetKind
+from sdsuper.config.programs import fcgi_socket, processes
+from sdsuper.config.reading import NOT_YET, Reading
+from sdsuper.config.source import Entry, Section
+
+_Environment = tuple[tuple[str, str], ...]
+
+_HANDLER = "supervisor.dispatchers:default_handler"
+
+
+def groups(reading: Reading, base: _Environment) -> tuple[GroupConfig, ...]:
+    """All groups, sorted by priority and name. `base` is [supervisord] environment."""
+    made: list[tuple[Section, GroupConfig]] = []
+    grouped: set[str] = set()
+    for section in _named(reading, "group:"):
+        made.append((section, _heterogeneous(reading, section, base, grouped)))
+    for prefix, kind in (("program:", GroupKind.PROGRAM), ("eventlistener:", GroupKind.EVENTLISTENER),
+                         ("fcgi-program:", GroupKind.FCGI)):
+        for section in _named(reading, prefix):
+            if section.name not in grouped:
+                made.append((section, _homogeneous(reading, section, kind, base)))
+    made.sort(key=lambda pair: (pair[1].priority, pair[1].name))
+    kept: dict[str, tuple[Section, GroupConfig]] = {}
+    for section, group in made:
+        # Supervisor adds the groups in this order, and refuses a second one of a name without a word.
+        winner = kept.setdefault(group.name, (section, group))[0]
+        if winner is not section:
+            reading.warn(section, f"is left out, for [{winner.name}] at {winner.where} has the name {group.name!r}")
+    _check_shared_logs(reading, [group for _, group in kept.values()])
+    return tuple(group for _, group in kept.values())
+
+
+def _named(reading: Reading, prefix: str) -> list[Section]:
+    return [section for section in reading.sections.values() if section.name.startswith(prefix)]
+
+
+def _ordered(reading: Reading, section: Section, found: list[ProcessConfig]) -> tuple[ProcessConfig, ...]:
+    """In start order, each name once."""
+    unique = {process.name: process for process in found}
+    if len(unique) < len(found):
+        names = [process.name for process in found]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            reading.warn(section, f"several processes have the name {name!r}, only the last of them is used")
+    if len(unique) == 1:
+        return tuple(unique.values())
+    return tuple(sorted(unique.values(), key=lambda process: (process.priority, process.name)))
+
+
+def _heterogeneous(reading: Reading, section: Section, base: _Environment, grouped: set[str]) -> GroupConfig:
+    name = section.name.partition(":")[2].strip()
+    try:
+        values.name(name)
+    except ValueError as error:
+        reading.error(section, str(error))
+    own = reading.values(section, "group", Names({}, reading.names))
+    if own["programs"] is None and "programs" not in section.entries:
+        reading.warn(section, "has no programs, so the group is empty")
+    members: list[ProcessConfig] = []
+    sockets: list[tuple[str, FcgiSocket]] = []
+    for program in own["programs"] or ():
+        found = [kind for kind in ("program", "fcgi-program") if f"{kind}:{program}" in reading.sections]
+        place = section.entries.get("programs", section)
+        if len(found) != 1:
+            reading.error(place, f"{program!r} is both a program and an fcgi-program" if found else
+                          f"no such program: {program!r}", "programs")
+            continue
+        member = reading.sections[f"{found[0]}:{program}"]
+        if member.name in grouped:
+            reading.warn(place, f"{program!r} is grouped more than once, each time with own processes", "programs")
+        grouped.add(member.name)
+        recipe, made = processes(reading, member, found[0], name, base)
+        members += made
+        if found[0] == "fcgi-program":
+            _add_socket(reading, member, recipe, sockets)
+    ordered = _ordered(reading, section, members)
+    return GroupConfig(name, GroupKind.PROGRAM, own["priority"], ordered, sockets=tuple(sockets))
+
+
+def _homogeneous(reading: Reading, section: Section, kind: GroupKind, base: _Environment) -> GroupConfig:
+    name = section.name.partition(":")[2].strip()
+    found, made = processes(reading, section, kind.value, name, base)
+    ordered = _ordered(reading, section, made)
+    if kind is GroupKind.PROGRAM:
+        return GroupConfig(name, kind, found["priority"], ordered)
+    if kind is GroupKind.FCGI:
+        sockets: list[tuple[str, FcgiSocket]] = []
+        _add_socket(reading, section, found, sockets)
+        return GroupConfig(name, kind, found["priority"], ordered, sockets=tuple(sockets))
+    reading.warn(section, NOT_YET)
+    if found["events"] is None and "events" not in section.entries:
+        reading.error(section, "is required", "events")
+    if found["result_handler"] != _HANDLER:
+        reading.warn(section.entries.get("result_handler", section), NOT_YET, "result_handler")
+    # Listeners start first and stop last; as processes they have the priority of any program.
+    priority = found["priority"] if "priority" in section.entries else -1
+    return GroupConfig(name, kind, priority, ordered, found["events"] or (), found["buffer_size"],
+                       found["result_handler"])
+
+
+def _add_socket(reading: Reading, section: Section, found: dict[str, Any], sockets: list[tuple[str, FcgiSocket]]
+                ) -> None:
+    reading.warn(section, NOT_YET)
+    socket = fcgi_socket(reading, section, found)
+    if socket is not None:
+        sockets.append((section.name.partition(":")[2].strip(), socket))
+
+
+def _check_shared_logs(reading: Reading, found: list[GroupConfig]) -> None:
+    """Two streams that rotate one file by turns lose each other's output."""
+    owners: dict[str, tuple[str, str]] = {}
+    for group in found:
+        for process in group.processes:
+            for stream, log in (("stdout", process.stdout), ("stderr", process.stderr)):
+                for target in log.targets:
+                    if target.kind is not TargetKind.FILE or not log.maxbytes:
+                        continue
+                    this = (f"{group.name}:{process.name}", stream)
+                    owner = owners.setdefault(target.path, this)
+                    if owner != this:
+                        advice = "redirect_stderr=true is meant for this" if owner[0] == this[0] else "both rotate it"
+                        message = f"{target.path} is also the {owner[1]} log of {owner[0]}: {advice}"
+                        reading.warn(_place(reading, process, f"{stream}_logfile"), message, f"{stream}_logfile")
+
+
+def _place(reading: Reading, process: ProcessConfig, key: str) -> Entry | Section | None:
+    """Where a process's option is written."""
+    for kind in ("program", "fcgi-program", "eventlistener"):
+        section = reading.sections.get(f"{kind}:{process.program}")
+        if section is not None and key in section.entries:
+            return section.entries[key]
+    return None

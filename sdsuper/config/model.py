@@ -1,0 +1,233 @@
+"""The frozen records that a configuration becomes.
+
+Promises: plain data, comparable with `==`, every value converted, validated and expanded; no record refers to the
+text it came from, except problems, which carry their place. Must not: read anything, decide anything.
+Durations are seconds, sizes bytes, paths absolute unless said otherwise.
+"""
+
+from enum import Enum
+from typing import NamedTuple
+
+
+class Where(NamedTuple):
+    """A place in a configuration file: path as given, line from 1."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+class Severity(Enum):
+    """How bad a problem is: an error refuses the configuration, a warning is only said."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+class Problem(NamedTuple):
+    """One mistake: `web.conf:7: error: [program:web] startsecs: cannot read 'soon' as seconds (…)`."""
+
+    where: Where | None
+    severity: Severity
+    section: str | None
+    option: str | None
+    message: str
+
+    def __str__(self) -> str:
+        parts = [f"{self.where}: " if self.where else "", f"{self.severity.value}: "]
+        if self.section is not None:
+            parts.append(f"[{self.section}] ")
+        if self.option is not None:
+            parts.append(f"{self.option}: ")
+        return "".join(parts) + self.message
+
+
+class User(NamedTuple):
+    """A resolved account: what setgroups/setgid/setuid and HOME, USER, LOGNAME, SHELL need."""
+
+    name: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    home: str
+    shell: str
+
+
+class AutoRestart(Enum):
+    """`autorestart=`: what follows an exit from RUNNING."""
+
+    NEVER = "false"
+    UNEXPECTED = "unexpected"
+    ALWAYS = "true"
+
+
+class TargetKind(Enum):
+    """Where captured output goes. NONE is not a target: a stream without targets is not captured."""
+
+    AUTO = "auto"          # a file of ours in childlogdir; `path` is empty until the daemon names it
+    FILE = "file"          # `path`
+    CONSOLE = "console"    # `path` is /dev/stdout or /dev/stderr: the daemon's own
+    SYSLOG = "syslog"      # the local syslog; `path` is empty
+    REMOTE = "remote"      # Go's `syslog @udp:host:port`; `path` is that text; not yet acted on
+    MEMORY = "memory"      # Go's `memory`; not yet acted on
+
+
+class LogTarget(NamedTuple):
+    """One destination of a stream."""
+
+    kind: TargetKind
+    path: str = ""
+
+
+class LogConfig(NamedTuple):
+    """One captured stream of a process. No targets, no capture and no events: the child gets /dev/null."""
+
+    targets: tuple[LogTarget, ...]
+    maxbytes: int
+    backups: int
+    capture_maxbytes: int
+    events_enabled: bool
+
+
+class ProcessConfig(NamedTuple):
+    """One supervised process: a program's section after expansion for one `process_num`."""
+
+    name: str
+    program: str                                  # the section's name, `web` of [program:web]
+    command: str                                  # as written, expanded; split at spawn
+    environment: tuple[tuple[str, str], ...]      # [supervisord] environment overridden by the program's, sorted by key
+    directory: str | None
+    umask: int | None
+    user: User | None
+    priority: int
+    autostart: bool
+    autorestart: AutoRestart
+    startsecs: int
+    startretries: int
+    exitcodes: tuple[int, ...]
+    stopsignals: tuple[int, ...]                  # one, or Go's list; each is followed by stopwaitsecs
+    stopwaitsecs: int
+    stopasgroup: bool
+    killasgroup: bool
+    redirect_stderr: bool
+    stdout: LogConfig
+    stderr: LogConfig
+    serverurl: str | None                         # None is AUTO
+    nice: int | None
+    rlimits: tuple[tuple[str, int, int], ...]     # (name as in RLIMIT_NAME, lower case, soft, hard); -1 is infinity
+    leftovers: bool                               # `leftovers=kill`: end what a finished run leaves in its cgroup
+    user_environment: bool                        # set HOME, USER, LOGNAME, SHELL for `user=`
+    later: tuple[tuple[str, object], ...]         # options that are read and checked, but not yet acted on
+
+    @property
+    def stopsignal(self) -> int:
+        """The first stop signal, Supervisor's `stopsignal`."""
+        return self.stopsignals[0]
+
+
+class GroupKind(Enum):
+    """What a group was made from; event listener pools and FastCGI groups have fields of their own."""
+
+    PROGRAM = "program"
+    EVENTLISTENER = "eventlistener"
+    FCGI = "fcgi-program"
+
+
+class FcgiSocket(NamedTuple):
+    """`[fcgi-program:x] socket` and what belongs to it."""
+
+    url: str
+    backlog: int | None
+    owner: tuple[int, int] | None      # uid, gid (-1: unchanged)
+    mode: int | None
+
+
+class GroupConfig(NamedTuple):
+    """A group and its processes, in start order (priority, name)."""
+
+    name: str
+    kind: GroupKind
+    priority: int
+    processes: tuple[ProcessConfig, ...]
+    events: tuple[str, ...] = ()
+    buffer_size: int = 0
+    result_handler: str = ""
+    sockets: tuple[tuple[str, FcgiSocket], ...] = ()   # FastCGI: program name -> socket
+
+
+class Server(NamedTuple):
+    """An HTTP listener: [unix_http_server] (`file`) or [inet_http_server] (`host`, `port`)."""
+
+    section: str
+    where: Where
+    file: str | None
+    host: str | None
+    port: int | None
+    chmod: int
+    chown: tuple[int, int]
+    username: str | None
+    password: str | None
+
+    @property
+    def url(self) -> str:
+        """What SUPERVISOR_SERVER_URL says of it."""
+        return f"unix://{self.file}" if self.file else f"http://{self.host or 'localhost'}:{self.port}"
+
+
+class SupervisordConfig(NamedTuple):
+    """[supervisord]: the daemon itself."""
+
+    logfile: LogTarget                 # FILE, CONSOLE or SYSLOG
+    logfile_maxbytes: int
+    logfile_backups: int
+    loglevel: str                      # critical error warn info debug trace blather
+    pidfile: str
+    umask: int
+    nodaemon: bool
+    silent: bool
+    minfds: int
+    minprocs: int
+    nocleanup: bool
+    childlogdir: str
+    user: User | None
+    directory: str | None
+    environment: tuple[tuple[str, str], ...]
+    strip_ansi: bool
+    identifier: str
+    control_socket: str                # the Varlink socket
+    control_group: int | None          # gid whose members may operate
+    cgroup: str                        # `auto`, `off`, or the directory to make the programs' cgroups in
+    later: tuple[tuple[str, object], ...] = ()
+
+
+class CtlConfig(NamedTuple):
+    """[supervisorctl]."""
+
+    serverurl: str
+    username: str | None
+    password: str | None
+    prompt: str
+    history_file: str | None
+
+
+class Plugin(NamedTuple):
+    """[rpcinterface:x] or [ctlplugin:x]: the factory's spec and its own keys."""
+
+    section: str
+    where: Where
+    factory: str
+    options: tuple[tuple[str, str], ...]
+
+
+class Model(NamedTuple):
+    """A whole configuration. `warnings` are the problems that did not refuse it; `files` all files read, main first."""
+
+    supervisord: SupervisordConfig
+    servers: tuple[Server, ...]
+    ctl: CtlConfig
+    groups: tuple[GroupConfig, ...]    # sorted by (priority, name)
+    plugins: tuple[Plugin, ...]
+    warnings: tuple[Problem, ...]
+    files: tuple[str, ...]

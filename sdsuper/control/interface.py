@@ -1,0 +1,110 @@
+"""The Varlink interface of the control socket, and what each method needs of its caller.
+
+The text below is the one source: `GetInterfaceDescription` returns it, parameters are checked against it, and the
+client's calls are named after it. Protocol: https://varlink.org (JSON objects, each ended by a NUL byte).
+
+A `name` is what supervisorctl takes: `group:process`, `process` where it is alone in a group of its own name,
+`group:*` or `group:`, a shell pattern over these, or `all`. Times are whole seconds since the epoch; 0 is "never".
+"""
+
+from enum import IntEnum
+
+INTERFACE = "io.sdsuper.Control"
+
+DESCRIPTION = f"""\
+# Control of one sdsuper daemon: what supervisorctl can ask, and a little more.
+interface {INTERFACE}
+
+type Process (
+  name: string,
+  group: string,
+  description: string,
+  state: string,
+  statecode: int,
+  goal: string,
+  pid: int,
+  run: int,
+  exitstatus: int,
+  spawnerr: string,
+  start: int,
+  stop: int,
+  now: int,
+  stdout_logfile: string,
+  stderr_logfile: string,
+  leftovers: int,
+  lost_bytes: int
+)
+
+# One line of `avail`.
+type Config (
+  name: string,
+  group: string,
+  inuse: bool,
+  autostart: bool,
+  group_priority: int,
+  process_priority: int,
+  command: string
+)
+
+# What became of one process; fault is Supervisor's name for it, SUCCESS (80) when all went well.
+type Result (
+  name: string,
+  group: string,
+  status: int,
+  fault: string,
+  description: string
+)
+
+# One step of an update: kind is added, updated, removed, stopped or failed.
+type Change (
+  group: string,
+  kind: string
+)
+
+method GetState() -> (
+  version: string,
+  api_version: string,
+  identifier: string,
+  pid: int,
+  state: string,
+  statecode: int
+)
+method List(name: ?string) -> (processes: []Process)
+method ListConfigs() -> (configs: []Config)
+
+method Start(name: string, wait: ?bool) -> (results: []Result)
+method Stop(name: string, wait: ?bool) -> (results: []Result)
+method Signal(name: string, signal: string) -> (results: []Result)
+method WriteStdin(name: string, data: string) -> ()
+
+# The reply carries a read-only descriptor of the log (SCM_RIGHTS). Without a name: the daemon's own log.
+method OpenLog(name: ?string, channel: ?string) -> (path: string)
+method ClearLogs(name: ?string) -> (results: []Result)
+method ReopenLogs() -> ()
+
+# Reread parses and compares, Update makes it so (all groups when none is named), Reload is both and all or nothing.
+method Reread() -> (added: []string, changed: []string, removed: []string)
+method Update(groups: ?[]string) -> (changes: []Change)
+method Reload() -> (changes: []Change)
+method AddGroup(name: string) -> ()
+method RemoveGroup(name: string) -> ()
+method Shutdown() -> ()
+
+error Refused (fault: string, code: int, detail: string)
+"""
+
+
+class Level(IntEnum):
+    """What a caller may do; each level includes those below it."""
+
+    NOTHING = 0
+    OPERATE = 1    # a configured group: see, start, stop, signal, logs
+    ADMIN = 2      # root and the daemon's owner: configuration, stdin, the daemon's life
+
+
+LEVELS = {
+    "GetState": Level.OPERATE, "List": Level.OPERATE, "ListConfigs": Level.OPERATE, "Start": Level.OPERATE,
+    "Stop": Level.OPERATE, "Signal": Level.OPERATE, "WriteStdin": Level.ADMIN, "OpenLog": Level.OPERATE,
+    "ClearLogs": Level.ADMIN, "ReopenLogs": Level.OPERATE, "Reread": Level.OPERATE, "Update": Level.ADMIN,
+    "Reload": Level.ADMIN, "AddGroup": Level.ADMIN, "RemoveGroup": Level.ADMIN, "Shutdown": Level.ADMIN,
+}

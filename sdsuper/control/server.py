@@ -1,0 +1,305 @@
+"""The Varlink server of the control socket: framing, parameters, permissions. No command is carried out here.
+
+Promises: a caller is who the kernel says (SO_PEERCRED, taken when it connected); a message is checked against the
+interface before anybody sees it; a client that sends too much, too slowly or never reads is cut off and costs nobody
+else anything. Must not: block, or know what a command does.
+
+Sources: https://varlink.org/Method-Call, unix(7). Limits are constants below.
+"""
+
+import json
+import os
+import socket
+import stat
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from sdsuper import VERSION
+from sdsuper.control.interface import DESCRIPTION, INTERFACE, LEVELS, Level
+from sdsuper.control.schema import Schema, parse
+from sdsuper.errors import Refusal, StartError
+from sdsuper.system.loop import EPOLLIN, EPOLLOUT, Loop, Timer
+
+MESSAGE_BYTES = 256 * 1024        # one call
+CONNECTIONS = 256                 # at once; one more is closed as it comes
+MESSAGE_SECONDS = 10.0            # from a message's first byte to its last
+REPLY_SECONDS = 30.0              # for the reader to take something of what waits for it
+SO_PEERGROUPS = 59                # unix(7); not in Python's socket module
+SERVICE = "org.varlink.service"
+
+Values = dict[str, Any]
+
+
+class Call:
+    """One call of one client. It is answered once, now or later, by `reply` or `refuse`."""
+
+    __slots__ = ("_connection", "_oneway", "level", "method", "parameters")
+
+    def __init__(self, connection: "Connection", method: str, parameters: Values, oneway: bool) -> None:
+        self._connection, self.method, self.parameters, self._oneway = connection, method, parameters, oneway
+        self.level = connection.level
+
+    def reply(self, parameters: Values, fd: int | None = None) -> None:
+        """Answer; `fd` goes with it and stays the caller's to close."""
+        self._connection.answer({"parameters": parameters}, fd, self._oneway)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Say no."""
+        self.error(f"{INTERFACE}.Refused", {"fault": refusal.fault, "code": refusal.code, "detail": refusal.detail})
+
+    def error(self, name: str, parameters: Values) -> None:
+        """Answer with a Varlink error."""
+        self._connection.answer({"error": name, "parameters": parameters}, None, self._oneway)
+
+
+class Connection:
+    """One client. Calls are taken one after another: the next one when the last is answered."""
+
+    def __init__(self, server: "Server", peer: socket.socket, level: Level) -> None:
+        self._server, self._socket, self.level = server, peer, level
+        self._in, self._out = bytearray(), bytearray()
+        self._fds: list[int] = []
+        self._busy = False
+        self._deadline: Timer | None = None
+        server.loop.watch(peer.fileno(), EPOLLIN, self._ready)
+
+    def close(self) -> None:
+        """End it; a reply that is still to come goes nowhere."""
+        if self._socket.fileno() >= 0:
+            self._server.loop.unwatch(self._socket.fileno())
+            self._socket.close()
+        for fd in self._fds:
+            os.close(fd)
+        self._fds = []
+        self._limit(None)
+        self._server.connections.discard(self)
+
+    def _ready(self, events: int) -> None:
+        try:
+            if events & EPOLLOUT:
+                self._send()
+            elif not self._receive():
+                self.close()
+        except OSError:
+            self.close()
+
+    def _receive(self) -> bool:
+        try:
+            data = self._socket.recv(65536)
+        except BlockingIOError:
+            return True
+        if not data:
+            return False
+        self._in += data
+        self._take()
+        return len(self._in) <= MESSAGE_BYTES
+
+    def _take(self) -> None:
+        """Handle the complete messages while no call is under way."""
+        while not self._busy and self._socket.fileno() >= 0:
+            end = self._in.find(b"\0")
+            if end < 0:
+                break
+            message = bytes(self._in[:end])
+            del self._in[:end + 1]
+            self._busy = True
+            self._server.dispatch(self, message)
+        self._limit(MESSAGE_SECONDS if self._in and not self._busy else None)
+
+    def answer(self, message: Values, fd: int | None, oneway: bool) -> None:
+        """Send a reply and go on with the next call."""
+        self._busy = False
+        if self._socket.fileno() < 0:
+            return
+        if not oneway:
+            self._out += json.dumps(message, separators=(",", ":")).encode() + b"\0"
+            if fd is not None:
+                self._fds.append(os.dup(fd))
+            try:
+                self._send()
+            except OSError:
+                self.close()
+                return
+        self._server.loop.soon(0, self._take)
+
+    def _send(self) -> None:
+        try:
+            if self._out and self._fds:
+                sent = socket.send_fds(self._socket, [self._out], self._fds)
+                for fd in self._fds:
+                    os.close(fd)
+                self._fds = []
+            else:
+                sent = self._socket.send(self._out)
+            del self._out[:sent]
+        except BlockingIOError:
+            pass
+        # until it has read its reply, no more is taken from it
+        self._server.loop.rearm(self._socket.fileno(), EPOLLOUT if self._out else EPOLLIN)
+        self._limit(REPLY_SECONDS if self._out else None)
+
+    def _limit(self, seconds: float | None) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = None if seconds is None else self._server.loop.soon(seconds, self.close)
+
+
+class Server:
+    """Takes connections of a socket that `listen` made at `path`, and hands checked calls to `handle`."""
+
+    def __init__(self, loop: Loop, path: str, listener: socket.socket, group: int | None,
+                 handle: Callable[[Call], object]) -> None:
+        self.loop, self._path, self._group, self._handle = loop, path, group, handle
+        self.connections: set[Connection] = set()
+        self._schema: Schema | None = None
+        self._listener = listener
+        self._identity = _identity(path)
+        loop.watch(self._listener.fileno(), EPOLLIN, self._accept)
+
+    def close(self) -> None:
+        """Stop listening, end all connections, remove the socket if it is still ours."""
+        self.loop.unwatch(self._listener.fileno())
+        self._listener.close()
+        for connection in list(self.connections):
+            connection.close()
+        if _identity(self._path) == self._identity:
+            os.unlink(self._path)
+
+    def _accept(self, _events: int) -> None:
+        try:
+            peer, _address = self._listener.accept()
+        except OSError:
+            return                      # it went away, or there is no descriptor for it now
+        peer.setblocking(False)
+        level = level_of(peer, self._group)
+        if level is Level.NOTHING or len(self.connections) >= CONNECTIONS:
+            peer.close()
+            return
+        self.connections.add(Connection(self, peer, level))
+
+    # ---- calls ----------------------------------------------------------------------------------------------------
+
+    def dispatch(self, connection: Connection, message: bytes) -> None:
+        """Check one message and hand it on."""
+        try:
+            decoded = json.loads(message)
+            method, parameters = decoded["method"], decoded.get("parameters") or {}
+            if not isinstance(method, str) or not isinstance(parameters, dict):
+                raise TypeError
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            connection.close()          # it does not speak the protocol
+            return
+        call = Call(connection, method, parameters, decoded.get("oneway") is True)
+        interface, _dot, name = method.rpartition(".")
+        if interface == SERVICE:
+            self._introspect(call, name)
+        elif interface != INTERFACE:
+            call.error(f"{SERVICE}.InterfaceNotFound", {"interface": interface})
+        elif name not in LEVELS:
+            call.error(f"{SERVICE}.MethodNotFound", {"method": method})
+        elif call.level < LEVELS[name]:
+            call.error(f"{SERVICE}.PermissionDenied", {})
+        else:
+            wrong = self.schema.check(name, parameters)
+            if wrong is not None:
+                call.error(f"{SERVICE}.InvalidParameter", {"parameter": wrong})
+                return
+            call.method = name
+            self._handle(call)
+
+    @property
+    def schema(self) -> Schema:
+        """The interface, parsed when the first client calls."""
+        if self._schema is None:
+            self._schema = parse(DESCRIPTION)
+        return self._schema
+
+    def _introspect(self, call: Call, name: str) -> None:
+        if name == "GetInfo":
+            call.reply({"vendor": "sdsuper", "product": "sdsuperd", "version": VERSION, "url": "https://varlink.org",
+                        "interfaces": [SERVICE, INTERFACE]})
+        elif name == "GetInterfaceDescription":
+            wanted = call.parameters.get("interface")
+            if wanted == INTERFACE:
+                call.reply({"description": DESCRIPTION})
+            elif wanted == SERVICE:
+                call.reply({"description": SERVICE_DESCRIPTION})
+            else:
+                call.error(f"{SERVICE}.InterfaceNotFound", {"interface": str(wanted)})
+        else:
+            call.error(f"{SERVICE}.MethodNotFound", {"method": call.method})
+
+
+def level_of(peer: socket.socket, group: int | None) -> Level:
+    """What the process at the other end may do; the kernel tells who it was when it connected (unix(7))."""
+    pid, uid, gid = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    if uid in (0, os.geteuid()) and pid > 0:       # pid 0: from another pid namespace, nobody we could know
+        return Level.ADMIN
+    if group is None:
+        return Level.NOTHING
+    raw = peer.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, 4 * 65536)
+    return Level.OPERATE if group in (gid, *struct.unpack(f"{len(raw) // 4}I", raw)) else Level.NOTHING
+
+
+def listen(path: str, group: int | None) -> socket.socket:
+    """A listening socket at `path`, for its owner alone or also for a group; never a moment wider than that.
+
+    A stale socket is replaced; one that answers means another daemon. Raises StartError.
+    """
+    folder = os.path.dirname(path)
+    try:
+        if not os.path.isdir(folder):
+            os.mkdir(folder, 0o755)
+        _remove_stale(path)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        before = os.umask(0o177)
+        try:
+            listener.bind(path)
+        finally:
+            os.umask(before)
+        if group is not None:
+            os.chown(path, -1, group)
+            os.chmod(path, 0o660)
+        listener.listen(128)
+    except OSError as error:
+        raise StartError(f"cannot listen on {path}: {error.strerror or error}") from None
+    return listener
+
+
+def _remove_stale(path: str) -> None:
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise StartError(f"cannot listen on {path}: it exists and is not a socket")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+    raise StartError(f"cannot listen on {path}: another sdsuper answers there; stop it first, or set control_socket")
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        facts = os.lstat(path)
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
+
+
+SERVICE_DESCRIPTION = """\
+interface org.varlink.service
+
+method GetInfo() -> (vendor: string, product: string, version: string, url: string, interfaces: []string)
+method GetInterfaceDescription(interface: string) -> (description: string)
+
+error InterfaceNotFound (interface: string)
+error MethodNotFound (method: string)
+error MethodNotImplemented (method: string)
+error InvalidParameter (parameter: string)
+error PermissionDenied ()
+error ExpectedMore ()
+"""

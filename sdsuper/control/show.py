@@ -1,0 +1,44 @@
+"""How a process is shown: Supervisor's `getProcessInfo` fields and the words of `description`.
+
+Promises: the same words as Supervisor 4.3.0. Monotonic times become dates here and nowhere else. Must not: know the
+engine.
+"""
+
+from time import localtime, strftime
+from typing import Any
+
+from sdsuper.core.vocabulary import Process, State
+
+
+def describe(process: Process, now: float, offset: float) -> str:
+    """The `description` of a process. `now` is monotonic, `offset` what makes a date of it."""
+    state = process.state
+    if state is State.RUNNING:
+        return f"pid {process.pid}, uptime {uptime(now - process.started)}"
+    if state in (State.FATAL, State.BACKOFF):
+        return process.spawnerr or 'unknown error (try "tail NAME")'
+    if state in (State.STOPPED, State.EXITED):
+        if not process.ended:
+            return "Not started"
+        return strftime("%b %d %I:%M %p", localtime(process.ended + offset))
+    return ""
+
+
+def uptime(seconds: float) -> str:
+    """`0:01:02`, `1 day, 3:04:05`: the text of Python's timedelta."""
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    day = f"{days} day{'' if days == 1 else 's'}, " if days else ""
+    return f"{day}{hour}:{minute:02d}:{second:02d}"
+
+
+def shown(name: str, group: str, process: Process, now: float, offset: float) -> dict[str, Any]:
+    """The fields of the interface's type Process that come from the record alone."""
+    return {
+        "name": name, "group": group, "description": describe(process, now, offset), "state": process.state.name,
+        "statecode": int(process.state), "goal": process.goal.value, "pid": 0 if process.reaped else process.pid,
+        "run": process.run, "exitstatus": process.exit.code if process.exit else 0, "spawnerr": process.spawnerr,
+        "start": int(process.started + offset) if process.started else 0,
+        "stop": int(process.ended + offset) if process.ended else 0, "now": int(now + offset),
+    }

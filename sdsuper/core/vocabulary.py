@@ -1,0 +1,192 @@
+"""The words of the core: states, goals, inputs, effects, exits. PURE.
+
+Promises: frozen plain data. Every input that is news about a run carries the run's number; every effect names the run
+it is about. Must not: decide anything. Times are monotonic seconds, given by the caller.
+"""
+
+import signal
+from enum import Enum, IntEnum
+from typing import NamedTuple
+
+
+class State(IntEnum):
+    """Supervisor's process states with their numbers (supervisor.states of 4.3.0)."""
+
+    STOPPED = 0
+    STARTING = 10
+    RUNNING = 20
+    BACKOFF = 30
+    STOPPING = 40
+    EXITED = 100
+    FATAL = 200
+    UNKNOWN = 1000
+
+
+#: A start is refused in these, a stop accepted.
+UP_STATES = frozenset({State.STARTING, State.RUNNING, State.BACKOFF})
+#: There is a child that can be signalled.
+CHILD_STATES = frozenset({State.STARTING, State.RUNNING, State.STOPPING})
+#: Nothing happens by itself; the process may be removed.
+RESTING_STATES = frozenset({State.STOPPED, State.EXITED, State.FATAL, State.UNKNOWN})
+
+
+class Goal(Enum):
+    """What is wished of a process, whatever it is doing now. STOPPING with goal UP starts again once stopped."""
+
+    DOWN = "down"
+    UP = "up"
+
+
+class Exit(NamedTuple):
+    """How a child ended: an exit code (0 to 255), or -1 and the signal that ended it."""
+
+    code: int
+    signal: int = 0
+    core: bool = False
+
+    def __str__(self) -> str:
+        if not self.signal:
+            return f"exit status {self.code}"
+        return f"terminated by {signal_name(self.signal)}" + (" (core dumped)" if self.core else "")
+
+    @classmethod
+    def from_wait(cls, status: int) -> "Exit":
+        """Decode a status of waitpid(2)."""
+        number = status & 0x7F
+        return cls(-1, number, bool(status & 0x80)) if number else cls(status >> 8 & 0xFF)
+
+
+def signal_name(number: int) -> str:
+    """`SIGKILL` for 9; a number without a name (real-time signals have some) as `signal 40`."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+class Process(NamedTuple):
+    """The record of one process. `deadline` is when it wants an `Elapsed`; a resting process has none.
+
+    `tries` counts failed starts in a row, `rung` the signals sent by the stop ladder, `started` and `ended` are of
+    the newest run (0.0: never). `pid` is 0 without a child. `reaped`: in STOPPING the leader has ended and only the
+    rest of its tree is waited for; `pid` is then history, good for events and not for signals.
+    """
+
+    state: State = State.STOPPED
+    goal: Goal = Goal.DOWN
+    run: int = 0
+    pid: int = 0
+    deadline: float | None = None
+    tries: int = 0
+    rung: int = 0
+    reaped: bool = False
+    started: float = 0.0
+    ended: float = 0.0
+    exit: Exit | None = None
+    spawnerr: str = ""
+
+
+# ---- inputs -------------------------------------------------------------------------------------------------------
+
+class Start(NamedTuple):
+    """The process is wanted up."""
+
+
+class Stop(NamedTuple):
+    """The process is wanted down. `shutdown`: because the daemon ends, where BACKOFF becomes FATAL as in Supervisor."""
+
+    shutdown: bool = False
+
+
+class Spawned(NamedTuple):
+    """A child was made."""
+
+    run: int
+    pid: int
+
+
+class SpawnFailed(NamedTuple):
+    """No child could be made."""
+
+    run: int
+    reason: str
+
+
+class LaunchFailed(NamedTuple):
+    """The child exists, but could not become the program; its end follows."""
+
+    run: int
+    reason: str
+
+
+class Exited(NamedTuple):
+    """The leader was reaped. `populated`: others of its tree are still there."""
+
+    run: int
+    exit: Exit
+    populated: bool = False
+
+
+class Emptied(NamedTuple):
+    """The last process of the run's tree is gone."""
+
+    run: int
+
+
+class Elapsed(NamedTuple):
+    """The record's deadline has passed."""
+
+    run: int
+
+
+class SignalFailed(NamedTuple):
+    """The kernel refused a signal of the stop ladder for another reason than that the child is gone."""
+
+    run: int
+    reason: str
+
+
+Input = Start | Stop | Spawned | SpawnFailed | LaunchFailed | Exited | Emptied | Elapsed | SignalFailed
+
+
+# ---- effects ------------------------------------------------------------------------------------------------------
+
+class Spawn(NamedTuple):
+    """Make a child. Answered by Spawned or SpawnFailed."""
+
+    run: int
+
+
+class Signal(NamedTuple):
+    """Send a signal to the leader, or to its process group."""
+
+    run: int
+    number: int
+    group: bool
+
+
+class Kill(NamedTuple):
+    """SIGKILL the leader alone, or everything in the run's tree."""
+
+    run: int
+    tree: bool
+
+
+class Publish(NamedTuple):
+    """A change of state, for everybody who listens."""
+
+    from_state: State
+    state: State
+    pid: int
+    tries: int
+    expected: bool
+
+
+class Say(NamedTuple):
+    """A line for the daemon's log; level is `info`, `warn`, `error`, `debug`."""
+
+    level: str
+    text: str
+
+
+Effect = Spawn | Signal | Kill | Publish | Say

@@ -1,0 +1,274 @@
+"""What the methods of the control socket do. Each refuses with Supervisor's faults and answers when it is done.
+
+Promises: a command that cannot be carried out changes nothing; one that waits holds up nobody else. Must not: check
+types or permissions (control.server has), or touch a record (only inputs do).
+"""
+
+import os
+from collections.abc import Callable
+from time import monotonic, time
+from typing import Any, Protocol
+
+from sdsuper import VERSION
+from sdsuper.config.model import Model
+from sdsuper.config.values import signal_number
+from sdsuper.control.server import Call
+from sdsuper.control.show import shown
+from sdsuper.core.roster import Slot
+from sdsuper.core.vocabulary import CHILD_STATES, UP_STATES, Start, State, Stop
+from sdsuper.engine.supervise import Engine
+from sdsuper.engine.update import Updates
+from sdsuper.engine.waiting import Waiting, result, started, stopped
+from sdsuper.errors import ConfigError, Refusal, SpawnError
+from sdsuper.logs import opening
+from sdsuper.system.process import NotFound
+
+API_VERSION = "3.0"       # of Supervisor's XML-RPC, which supervisorctl checks
+
+
+class Daemon(Protocol):
+    """What commands need of the daemon as a whole (engine/daemon.py)."""
+
+    model: Model
+    stopping: bool
+
+    def shutdown(self) -> None:
+        """Begin to end."""
+
+    def reopen_logs(self) -> None:
+        """As on SIGUSR2."""
+
+
+class Commands:
+    """The table of methods. `handle` takes a checked call."""
+
+    def __init__(self, daemon: Daemon, engine: Engine, updates: Updates, waiting: Waiting) -> None:
+        self._daemon, self._engine, self._updates, self._waiting = daemon, engine, updates, waiting
+        self._methods: dict[str, Callable[[Call], None]] = {
+            "GetState": self._get_state, "List": self._list, "ListConfigs": self._list_configs, "Start": self._start,
+            "Stop": self._stop, "Signal": self._signal, "WriteStdin": self._write_stdin, "OpenLog": self._open_log,
+            "ClearLogs": self._clear_logs, "ReopenLogs": self._reopen_logs, "Reread": self._reread,
+            "Update": self._update, "Reload": self._reload, "AddGroup": self._add_group,
+            "RemoveGroup": self._remove_group, "Shutdown": self._shutdown,
+        }
+
+    def handle(self, call: Call) -> None:
+        """Carry out a call, or refuse it."""
+        try:
+            if self._daemon.stopping and call.method != "GetState":
+                raise Refusal("SHUTDOWN_STATE")
+            self._methods[call.method](call)
+        except Refusal as refusal:
+            call.refuse(refusal)
+        except ConfigError as error:
+            call.refuse(Refusal("CANT_REREAD", str(error)))
+        finally:
+            self._engine.log.flush()
+
+    # ---- asking ---------------------------------------------------------------------------------------------------
+
+    def _get_state(self, call: Call) -> None:
+        name, code = ("SHUTDOWN", -1) if self._daemon.stopping else ("RUNNING", 1)
+        call.reply({"version": VERSION, "api_version": API_VERSION, "pid": os.getpid(), "state": name,
+                    "statecode": code, "identifier": self._daemon.model.supervisord.identifier})
+
+    def _list(self, call: Call) -> None:
+        name = call.parameters.get("name")
+        slots = list(self._engine.roster) if name is None else self._engine.roster.select(name).slots
+        now = monotonic()
+        offset = time() - now
+        call.reply({"processes": [self._show(slot, now, offset) for slot in slots]})
+
+    def _show(self, slot: Slot, now: float, offset: float) -> dict[str, Any]:
+        outputs, key = self._engine.outputs, slot.key
+        fields = shown(slot.config.name, slot.group, slot.process, now, offset)
+        fields["stdout_logfile"] = outputs.path(key, "stdout")
+        fields["stderr_logfile"] = outputs.path(key, "stderr")
+        fields["leftovers"] = self._engine.trees.left_behind(key)
+        fields["lost_bytes"] = outputs.lost(key)
+        return fields
+
+    def _list_configs(self, call: Call) -> None:
+        active = self._engine.roster.groups
+        call.reply({"configs": [
+            {"name": process.name, "group": group.name, "inuse": group.name in active, "autostart": process.autostart,
+             "group_priority": group.priority, "process_priority": process.priority, "command": process.command}
+            for group in self._daemon.model.groups for process in group.processes]})
+
+    # ---- programs -------------------------------------------------------------------------------------------------
+
+    def _start(self, call: Call) -> None:
+        slots, single = self._engine.roster.select(call.parameters["name"])
+        if not single:
+            slots = [slot for slot in slots if slot.process.state not in UP_STATES]
+        wait = call.parameters.get("wait") is not False
+        faults = [self._cannot_start(slot) for slot in slots]
+        able = [slot for slot, fault in zip(slots, faults, strict=True) if fault is None]
+        self._engine.submit_all([(slot, Start()) for slot in able])
+
+        def done(outcomes: list[str]) -> None:
+            left = iter(outcomes)
+            call.reply({"results": [result(slot, *(fault or (next(left), slot.process.spawnerr)))
+                                    for slot, fault in zip(slots, faults, strict=True)]})
+
+        if wait:
+            self._waiting.gather(able, started, done)
+        else:
+            done(["SPAWN_ERROR" if slot.process.spawnerr else "SUCCESS" for slot in able])
+
+    def _cannot_start(self, slot: Slot) -> tuple[str, str] | None:
+        """Why a process will not be started: fault and detail."""
+        state = slot.process.state
+        try:
+            self._engine.check_command(slot)
+        except NotFound as error:
+            return "NO_FILE", str(error)
+        except SpawnError as error:
+            return "NOT_EXECUTABLE", str(error)
+        if state in UP_STATES:
+            return "ALREADY_STARTED", slot.config.name
+        if state is State.STOPPING:
+            return "ABNORMAL_TERMINATION", slot.config.name
+        if state is State.UNKNOWN:
+            return "FAILED", f"{slot.config.name} is in an unknown process state"
+        return None
+
+    def _stop(self, call: Call) -> None:
+        slots, single = self._engine.roster.select(call.parameters["name"])
+        up = [slot for slot in slots if slot.process.state in UP_STATES]
+        if single and not up:
+            call.reply({"results": [result(slots[0], "NOT_RUNNING", slots[0].config.name)]})
+            return
+        # the last one first: those of a high priority number are stopped before what they may depend on
+        self._engine.submit_all([(slot, Stop()) for slot in reversed(up)])
+
+        def done(outcomes: list[str]) -> None:
+            call.reply({"results": [result(slot, fault) for slot, fault in zip(up, outcomes, strict=True)]})
+
+        if call.parameters.get("wait") is False:
+            done(["SUCCESS"] * len(up))
+        else:
+            self._waiting.gather(up, stopped, done)
+
+    def _signal(self, call: Call) -> None:
+        slots, single = self._engine.roster.select(call.parameters["name"])
+        try:
+            number = signal_number(call.parameters["signal"])
+        except ValueError:
+            raise Refusal("BAD_SIGNAL", call.parameters["signal"]) from None
+        if not single:
+            slots = [slot for slot in slots if slot.process.state in CHILD_STATES]
+        results = []
+        for slot in slots:
+            if slot.process.state not in CHILD_STATES:
+                results.append(result(slot, "NOT_RUNNING", slot.config.name))
+                continue
+            try:
+                self._engine.signal_process(slot, number)
+                results.append(result(slot, "SUCCESS"))
+            except ProcessLookupError:
+                results.append(result(slot, "NOT_RUNNING", slot.config.name))
+            except OSError as error:
+                results.append(result(slot, "FAILED", f"{slot.config.name}: {error.strerror}"))
+        call.reply({"results": results})
+
+    def _one(self, name: str) -> Slot:
+        slots, single = self._engine.roster.select(name)
+        if not single:
+            raise Refusal("BAD_NAME", name)
+        return slots[0]
+
+    def _write_stdin(self, call: Call) -> None:
+        slot = self._one(call.parameters["name"])
+        data = call.parameters["data"].encode(errors="surrogatepass")
+        if slot.process.state not in CHILD_STATES:
+            raise Refusal("NOT_RUNNING", call.parameters["name"])
+        try:
+            taken = self._engine.write_stdin(slot, data)
+        except BlockingIOError:
+            raise Refusal("FAILED", f"{call.parameters['name']} does not read its stdin") from None
+        except OSError as error:
+            raise Refusal("NO_FILE", f"{call.parameters['name']}: {error.strerror}") from None
+        if taken < len(data):
+            raise Refusal("FAILED", f"{call.parameters['name']} took only {taken} of {len(data)} bytes")
+        call.reply({})
+
+    # ---- logs -----------------------------------------------------------------------------------------------------
+
+    def _open_log(self, call: Call) -> None:
+        name, channel = call.parameters.get("name"), call.parameters.get("channel") or "stdout"
+        if channel not in ("stdout", "stderr"):
+            raise Refusal("BAD_ARGUMENTS", f"channel: '{channel}' is neither stdout nor stderr")
+        user = None
+        if name is None:
+            file = self._engine.log.file
+            path = file.path if file is not None else ""
+        else:
+            slot = self._one(name)
+            path, user = self._engine.outputs.path(slot.key, channel), slot.config.user
+        if not path:
+            raise Refusal("NO_FILE", name or "the daemon's log")
+        try:
+            fd = opening.open_read(path, user)
+        except FileNotFoundError:
+            raise Refusal("NO_FILE", path) from None
+        except OSError as error:
+            raise Refusal("FAILED", f"{path}: {error.strerror}") from None
+        try:
+            call.reply({"path": path}, fd)
+        finally:
+            os.close(fd)
+
+    def _clear_logs(self, call: Call) -> None:
+        name = call.parameters.get("name")
+        if name is None:
+            file = self._engine.log.file
+            if file is None:
+                raise Refusal("NO_FILE")
+            try:
+                file.clear()
+            except OSError as error:
+                raise Refusal("FAILED", f"{file.path}: {error.strerror}") from None
+            call.reply({"results": []})
+            return
+        slots = self._engine.roster.select(name).slots
+        call.reply({"results": [self._clear(slot) for slot in slots]})
+
+    def _clear(self, slot: Slot) -> dict[str, Any]:
+        try:
+            for channel in ("stdout", "stderr"):
+                file = self._engine.outputs.file(slot.key, channel)
+                if file is not None:
+                    file.clear()
+        except OSError as error:
+            return result(slot, "FAILED", f"{slot.config.name}: {error.strerror}")
+        return result(slot, "SUCCESS")
+
+    def _reopen_logs(self, call: Call) -> None:
+        self._daemon.reopen_logs()
+        call.reply({})
+
+    # ---- configuration --------------------------------------------------------------------------------------------
+
+    def _reread(self, call: Call) -> None:
+        plan = self._updates.reread()
+        call.reply({"added": [group.name for group in plan.added], "removed": list(plan.removed),
+                    "changed": [change.new.name for change in plan.changed]})
+
+    def _update(self, call: Call) -> None:
+        self._updates.update(call.parameters.get("groups"), lambda changes: call.reply({"changes": changes}))
+
+    def _reload(self, call: Call) -> None:
+        self._updates.update(None, lambda changes: call.reply({"changes": changes}))
+
+    def _add_group(self, call: Call) -> None:
+        self._updates.add(call.parameters["name"])
+        call.reply({})
+
+    def _remove_group(self, call: Call) -> None:
+        self._updates.remove(call.parameters["name"])
+        call.reply({})
+
+    def _shutdown(self, call: Call) -> None:
+        call.reply({})
+        self._daemon.shutdown()

@@ -1,0 +1,279 @@
+"""The life of the daemon: from a Model to the last child's end.
+
+Promises: nothing that can go wrong at start goes wrong after it has gone to the background; a pidfile is locked, so
+that there is one daemon for each; a bad configuration on SIGHUP is logged and changes nothing; on TERM everything is
+stopped in order. Must not: supervise (supervise.py) or answer clients (commands.py).
+"""
+
+import gc
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from socket import socket
+from time import monotonic
+
+from sdsuper.config.model import Model, TargetKind
+from sdsuper.control.server import Server, listen
+from sdsuper.core.roster import Slot, StopOrder
+from sdsuper.core.vocabulary import RESTING_STATES, Publish, Stop
+from sdsuper.engine.commands import Commands
+from sdsuper.engine.outputs import Outputs
+from sdsuper.engine.pidfile import Pidfile
+from sdsuper.engine.supervise import Engine, Surroundings
+from sdsuper.engine.trees import Trees
+from sdsuper.engine.update import Updates
+from sdsuper.engine.waiting import Waiting
+from sdsuper.errors import ConfigError, StartError
+from sdsuper.logs.main import MainLog
+from sdsuper.logs.sinks import ConsoleSink, FileSink, Sink, SyslogSink
+from sdsuper.system import process as system
+from sdsuper.system.cgroup import CgroupTree
+from sdsuper.system.limits import raise_limits
+from sdsuper.system.loop import Loop
+
+#: Meant for the daemon alone; a program that got them would speak to systemd in the daemon's name.
+PRIVATE = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "FDSTORE",
+           "INVOCATION_ID", "CREDENTIALS_DIRECTORY", "JOURNAL_STREAM", "MANAGERPID", "SYSTEMD_EXEC_PID")
+SYSLOG_PRIORITY = 3 << 3 | 6       # daemon.info
+WAITING_REPORT = 3.0               # seconds between two lines that say whom the shutdown waits for
+
+
+class Daemon:
+    """One daemon. `read` parses the configuration again; `foreground` is what the command line and the file say."""
+
+    def __init__(self, model: Model, read: Callable[[], Model], environment: dict[str, str], foreground: bool) -> None:
+        self.model, self.stopping = model, False
+        self._read, self._foreground = read, foreground
+        self._environment = {key: value for key, value in environment.items() if key not in PRIVATE}
+        self._notify = environment.get("NOTIFY_SOCKET")
+        self._consoles: dict[int, ConsoleSink] = {}
+        self._order: StopOrder | None = None
+        self.log = MainLog(model.supervisord.loglevel)
+
+    def run(self) -> int:
+        """Start, supervise, end; returns the exit status. Raises StartError, before anything is in the background."""
+        settings = self.model.supervisord
+        system.reserve_low_fds()
+        raised = raise_limits(settings.minfds, settings.minprocs)
+        cgroups = CgroupTree.find(settings.cgroup, settings.identifier, settings.pidfile, settings.user)
+        self._drop_privileges()
+        if settings.directory is not None:
+            try:
+                os.chdir(settings.directory)
+            except OSError as error:
+                raise StartError(f"can't chdir into {settings.directory!r}: {error.strerror}") from None
+        os.umask(settings.umask)
+        self._open_log()
+        self._pidfile = Pidfile(settings.pidfile)
+        listener = listen(settings.control_socket, settings.control_group)
+        if not self._foreground:
+            self.log.write("info", "daemonizing the supervisord process")
+            self.log.flush()
+            _to_background()
+        self._loop = Loop()
+        self._loop.on_error = self._unexpected
+        self._build(raised, cgroups, listener)
+        try:
+            self._live()
+        finally:
+            self._server.close()
+            self._engine.close()
+            self._pidfile.remove()
+            self.log.flush()
+            self._loop.close()
+        return 0
+
+    # ---- beginning ------------------------------------------------------------------------------------------------
+
+    def _drop_privileges(self) -> None:
+        user = self.model.supervisord.user
+        if user is None:
+            if os.geteuid() == 0:
+                self.log.write("critical", "running as root, and [supervisord] has no user=: programs without a user= "
+                                           "of their own run as root, too; user=root says that this is meant")
+            return
+        if user.uid == os.getuid():
+            return
+        if os.geteuid() != 0:
+            raise StartError("Can't drop privilege as nonroot user")
+        try:
+            os.setgroups(user.groups)
+            os.setresgid(user.gid, user.gid, user.gid)
+            os.setresuid(user.uid, user.uid, user.uid)
+        except OSError as error:
+            raise StartError(f"cannot become user {user.name}: {error.strerror}") from None
+        self.log.write("info", f"Set uid to user {user.uid} succeeded")
+
+    def _open_log(self) -> None:
+        settings = self.model.supervisord
+        sinks: list[Sink] = []
+        kind, path = settings.logfile
+        if kind is TargetKind.SYSLOG:
+            sinks.append(SyslogSink(settings.identifier, SYSLOG_PRIORITY, _complain))
+        elif kind is TargetKind.CONSOLE:
+            sinks.append(self._console(path))
+        else:
+            file = FileSink(path, settings.logfile_maxbytes, settings.logfile_backups, None, _complain)
+            try:
+                file.open()
+            except OSError as error:
+                raise StartError(f"cannot open log file {path}: {error.strerror}") from None
+            sinks.append(file)
+        if self._foreground and not settings.silent and kind is not TargetKind.CONSOLE:
+            sinks.append(self._console("/dev/stdout"))
+        self.log.sinks = sinks
+
+    def _console(self, path: str) -> ConsoleSink:
+        """The one sink of the daemon's stdout or stderr."""
+        fd = 2 if path.endswith(("stderr", "/2")) else 1
+        if fd not in self._consoles:
+            self._consoles[fd] = ConsoleSink(fd, _complain)
+        return self._consoles[fd]
+
+    def _build(self, limits: tuple[tuple[int, int, int], ...], cgroups: CgroupTree | None, listener: socket) -> None:
+        settings = self.model.supervisord
+        if cgroups is None:
+            system.become_subreaper()
+        outputs = Outputs(settings.childlogdir, settings.identifier, self._console, self.log.write)
+        if not settings.nocleanup:
+            outputs.clean()
+        url = self.model.servers[0].url if self.model.servers else None
+        environment = {**self._environment, "SUPERVISOR_ENABLED": "1"}
+        trees = Trees(self._loop, cgroups, f"{os.getpid()}-{int(monotonic() * 1000)}")
+        self._engine = Engine(self._loop, self.log, system.Launcher(), trees, outputs,
+                              Surroundings(environment, url, limits, settings.strip_ansi))
+        waiting = Waiting()
+        self._engine.listeners += [waiting.heard, self._heard]
+        self._updates = Updates(self, self._engine, waiting)
+        commands = Commands(self, self._engine, self._updates, waiting)
+        self._server = Server(self._loop, settings.control_socket, listener, settings.control_group, commands.handle)
+
+    # ---- living ---------------------------------------------------------------------------------------------------
+
+    def _live(self) -> None:
+        on = self._loop.on_signal
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            on(number, partial(self._asked_to_end, signal.Signals(number).name))
+        on(signal.SIGHUP, self._asked_to_reload)
+        on(signal.SIGUSR2, self._asked_to_reopen)
+        for number in (signal.SIGUSR1, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_IGN)      # nobody means to end a service manager with one of these
+        self._pidfile.write()
+        if self._pidfile.trouble:
+            self.log.write("critical", self._pidfile.trouble)
+        self.log.write("info", f"supervisord started with pid {os.getpid()}")
+        for problem in self.model.warnings:
+            self.log.write("warn", str(problem))
+        self._updates.begin()
+        self.log.flush()
+        gc.freeze()                                    # what is there now stays: no collection need look at it again
+        self._engine.when_idle(lambda: self._tell_systemd("READY=1"))
+        self._loop.run()
+
+    def read_config(self) -> Model:
+        """Parse the files again, new warnings to the log. Raises ConfigError."""
+        model = self._read()
+        for problem in model.warnings:
+            if problem not in self.model.warnings:
+                self.log.write("warn", str(problem))
+        return model
+
+    def _asked_to_reload(self) -> None:
+        if self.stopping:
+            self.log.write("warn", "ignored SIGHUP indicating restart request (shutdown in progress)")
+        else:
+            self.log.write("info", "received SIGHUP: reading the configuration again")
+            try:
+                self._updates.update(None, self._reloaded)
+            except ConfigError as error:
+                for problem in error.problems:
+                    self.log.write("error", str(problem))
+                self.log.write("error", "the configuration was not taken over, everything goes on as it was")
+        self.log.flush()
+
+    def _reloaded(self, changes: list[dict[str, str]]) -> None:
+        done = ", ".join(f"{change['group']} {change['kind']}" for change in changes if change["kind"] != "stopped")
+        self.log.write("info", f"configuration taken over: {done or 'nothing has changed'}")
+
+    def _asked_to_reopen(self) -> None:
+        self.log.write("info", "received SIGUSR2 indicating log reopen request")
+        self.reopen_logs()
+
+    def reopen_logs(self) -> None:
+        """Close and open every log file by name."""
+        self.log.reopen()
+        self._engine.outputs.reopen()
+        self.log.write("info", "supervisord logreopen")
+        self.log.flush()
+
+    # ---- ending ---------------------------------------------------------------------------------------------------
+
+    def _asked_to_end(self, name: str) -> None:
+        self.log.write("warn", f"received {name} indicating exit request")
+        self.shutdown()
+        self.log.flush()
+
+    def shutdown(self) -> None:
+        """Stop everything in order, then end. A second call changes nothing."""
+        if self.stopping:
+            return
+        self.stopping = True
+        self._tell_systemd("STOPPING=1")
+        self._engine.accept_no_starts()
+        self._order = StopOrder(self._engine.roster, self._engine.roster)
+        self._stop(self._order.next())
+        self._report_waiting()
+
+    def _stop(self, slots: list[Slot]) -> None:
+        self._engine.submit_all([(slot, Stop(shutdown=True)) for slot in slots])
+
+    def _heard(self, slot: Slot, change: Publish) -> None:
+        if self._order is not None and change.state in RESTING_STATES:
+            self._stop(self._order.done(slot))
+            if self._order.finished:
+                self._loop.stop()
+
+    def _report_waiting(self) -> None:
+        if self._order is None or self._order.finished:
+            self._loop.stop()
+            return
+        names = ", ".join(slot.config.name for slot in self._order.waiting)
+        self.log.write("info", f"waiting for {names} to die")
+        self.log.flush()
+        self._loop.soon(WAITING_REPORT, self._report_waiting)
+
+    # ---- the rest -------------------------------------------------------------------------------------------------
+
+    def _tell_systemd(self, state: str) -> None:
+        if self._notify:
+            from sdnotify import SystemdNotifier       # only where somebody listens
+
+            SystemdNotifier().notify(state)
+
+    def _unexpected(self, error: Exception) -> None:
+        """A mistake of ours in a callback: said in full, and survived. What was under way there is left undone."""
+        import traceback
+
+        self.log.write("critical", "unexpected error: " + "".join(traceback.format_exception(error)).rstrip())
+        self.log.flush()
+
+
+def _complain(text: str) -> None:
+    """What the log itself cannot take goes to stderr, for there is nowhere else."""
+    try:
+        sys.stderr.write(f"{text}\n")
+    except OSError:
+        pass
+
+
+def _to_background() -> None:
+    """daemon(7)'s first steps: the parent ends with 0, the child leads a session and has no terminal."""
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    null = os.open("/dev/null", os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.close(null)

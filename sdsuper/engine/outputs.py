@@ -1,0 +1,143 @@
+"""Which sinks each process writes to, and the names of its log files.
+
+Promises: a file that several streams name is opened once, so that rotation never works against itself; AUTO files
+have unguessable names and are the daemon's alone. Must not: read pipes (logs.pipes), decide when a run begins or
+ends.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from syslog import LOG_ERR, LOG_INFO, LOG_USER
+
+from sdsuper.config.model import LogConfig, ProcessConfig, TargetKind
+from sdsuper.core.roster import Key
+from sdsuper.logs import opening
+from sdsuper.logs.sinks import ConsoleSink, FileSink, Sink, SyslogSink
+
+CHANNELS = ("stdout", "stderr")
+
+
+class Outputs:
+    """All sinks of all processes. `childlogdir` and `identifier` are [supervisord]'s, `console` opens a console's
+    sink.
+    """
+
+    def __init__(self, childlogdir: str, identifier: str, console: Callable[[str], ConsoleSink],
+                 say: Callable[[str, str], None]) -> None:
+        self._childlogdir, self._identifier, self._console, self._say = childlogdir, identifier, console, say
+        self._sinks: dict[tuple[Key, str], tuple[Sink, ...]] = {}
+        self._paths: dict[tuple[Key, str], str] = {}
+        self._files: dict[str, FileSink] = {}
+        self._uses: dict[str, int] = {}                       # path -> number of streams that write to it
+
+    def add(self, key: Key, config: ProcessConfig) -> None:
+        """Make ready what a process needs; AUTO files are made now, as in Supervisor."""
+        for channel, stream in (("stdout", config.stdout), ("stderr", config.stderr)):
+            if not stream.targets or (channel == "stderr" and config.redirect_stderr):
+                continue
+            self._sinks[key, channel] = tuple(self._make(key, channel, config, stream))
+
+    def _make(self, key: Key, channel: str, config: ProcessConfig, stream: LogConfig) -> Iterator[Sink]:
+        def say(text: str) -> None:
+            self._say("error", f"{config.name} {channel}: {text}")
+
+        for target in stream.targets:
+            if target.kind in (TargetKind.FILE, TargetKind.AUTO):
+                path = target.path or self._auto(config.name, channel)
+                self._paths.setdefault((key, channel), path)
+                if path not in self._files:
+                    user, mode = (config.user, 0o644) if target.path else (None, 0o600)
+                    self._files[path] = FileSink(path, stream.maxbytes, stream.backups, user, say, mode)
+                self._uses[path] = self._uses.get(path, 0) + 1
+                yield self._files[path]
+            elif target.kind is TargetKind.CONSOLE:
+                yield self._console(target.path)
+            elif target.kind is TargetKind.SYSLOG:
+                yield SyslogSink(config.name, LOG_USER | (LOG_ERR if channel == "stderr" else LOG_INFO), say)
+
+    def _auto(self, name: str, channel: str) -> str:
+        alphabet = "abcdefghijklmnopqrstuvwxyz012345"
+        while True:
+            unique = "".join(alphabet[byte & 31] for byte in os.urandom(8))
+            path = os.path.join(self._childlogdir, f"{name}-{channel}---{self._identifier}-{unique}.log")
+            try:
+                os.close(opening.create(path))
+            except FileExistsError:
+                continue
+            except OSError as error:
+                self._say("error", f"{name} {channel}: cannot make {path}: {error.strerror}")
+            return path
+
+    def remove(self, key: Key) -> None:
+        """The process is no more, or gets new sinks; its files stay."""
+        for channel in CHANNELS:
+            self._paths.pop((key, channel), None)
+            for sink in self._sinks.pop((key, channel), ()):
+                if isinstance(sink, FileSink):
+                    self._uses[sink.path] -= 1
+                    if self._uses[sink.path]:
+                        continue
+                    del self._files[sink.path], self._uses[sink.path]
+                if not isinstance(sink, ConsoleSink):
+                    sink.close()
+
+    def adjust(self, key: Key, config: ProcessConfig) -> None:
+        """Take over rotation limits that changed while the files stayed the same."""
+        for channel, stream in (("stdout", config.stdout), ("stderr", config.stderr)):
+            for sink in self.sinks(key, channel):
+                if isinstance(sink, FileSink):
+                    sink.maxbytes, sink.backups = stream.maxbytes, stream.backups
+
+    # ---- use ------------------------------------------------------------------------------------------------------
+
+    def sinks(self, key: Key, channel: str) -> tuple[Sink, ...]:
+        """Where a stream goes; empty: nowhere."""
+        return self._sinks.get((key, channel), ())
+
+    def path(self, key: Key, channel: str) -> str:
+        """The stream's log file, the first where there are several; empty: none."""
+        return self._paths.get((key, channel), "")
+
+    def file(self, key: Key, channel: str) -> FileSink | None:
+        """The sink of that file."""
+        return next((s for s in self.sinks(key, channel) if isinstance(s, FileSink)), None)
+
+    def lost(self, key: Key) -> int:
+        """Bytes that the sinks of a process could not take."""
+        return sum(sink.lost for channel in CHANNELS for sink in self.sinks(key, channel))
+
+    def open(self, key: Key) -> None:
+        """A run begins. Raises OSError where a file cannot be opened and that is a mistake."""
+        for channel in CHANNELS:
+            for sink in self.sinks(key, channel):
+                if isinstance(sink, FileSink):
+                    sink.open()
+
+    def rest(self, key: Key) -> None:
+        """No run: keep no descriptors. A file that others use, too, is opened again by its next write."""
+        for channel in CHANNELS:
+            for sink in self.sinks(key, channel):
+                if not isinstance(sink, ConsoleSink):
+                    sink.close()
+
+    def reopen(self) -> None:
+        """Close and open every file by name (SIGUSR2)."""
+        for sink in self._files.values():
+            sink.reopen()
+
+    def clean(self) -> None:
+        """Remove the AUTO files that an earlier daemon of the same identifier left in childlogdir."""
+        middle = f"---{self._identifier}-"
+        for name in os.listdir(self._childlogdir):
+            head, found, tail = name.partition(middle)
+            if found and head and " " not in tail and _is_auto_tail(tail):
+                try:
+                    opening.remove(os.path.join(self._childlogdir, name), None)
+                except OSError as error:
+                    self._say("warn", f"Failed to clean up '{name}': {error.strerror}")
+
+
+def _is_auto_tail(tail: str) -> bool:
+    """`abcdefgh.log`, and `abcdefgh.log.3` for its backups."""
+    unique, dot, rest = tail.partition(".log")
+    return bool(unique and dot) and (not rest or (rest[0] == "." and rest[1:].isdigit() and len(rest) <= 5))

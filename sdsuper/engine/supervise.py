@@ -1,0 +1,346 @@
+"""The engine's heart: takes inputs, asks the roster, carries out effects.
+
+Promises: effects are carried out in order and their answers are taken before anything else; output is drained before
+an exit is told; a child is only signalled while it is not reaped; long work is done in slices, so that clients are
+answered meanwhile. Must not: decide. What a state means is in core/, how a syscall is made in system/.
+"""
+
+import errno
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
+from typing import Any, NamedTuple
+
+from sdsuper.config.model import ProcessConfig
+from sdsuper.config.values import split_command
+from sdsuper.core.roster import Key, Roster, Slot
+from sdsuper.core.vocabulary import (
+    RESTING_STATES,
+    Emptied,
+    Exit,
+    Exited,
+    Input,
+    Kill,
+    LaunchFailed,
+    Publish,
+    Say,
+    Signal,
+    SignalFailed,
+    Spawn,
+    Spawned,
+    SpawnFailed,
+    Start,
+    signal_name,
+)
+from sdsuper.engine.outputs import CHANNELS, Outputs
+from sdsuper.engine.trees import Run, Trees
+from sdsuper.errors import SpawnError
+from sdsuper.logs.main import MainLog
+from sdsuper.logs.pipes import Pump, Stream
+from sdsuper.system import process as system
+from sdsuper.system.limits import NUMBERS
+from sdsuper.system.loop import Loop, Timer
+
+SLICE = 0.02        # seconds of work before the loop is looked at again
+
+#: who hears of changes: (slot, publication)
+Listener = Callable[[Slot, Publish], object]
+
+
+class Surroundings(NamedTuple):
+    """What every child gets, settled at start."""
+
+    environment: Mapping[str, str]                 # inherited, without what was meant for the daemon alone
+    serverurl: str | None
+    limits: tuple[tuple[int, int, int], ...]       # the daemon's own limits before it raised them
+    strip_ansi: bool
+
+
+class Engine:
+    """One daemon's supervision. `listeners` hear of every change of state, in order."""
+
+    def __init__(self, loop: Loop, log: MainLog, launcher: system.Launcher, trees: Trees, outputs: Outputs,
+                 surroundings: Surroundings) -> None:
+        self.loop, self.log, self.outputs, self.trees = loop, log, outputs, trees
+        self.surroundings = surroundings
+        self.roster = Roster()
+        self.listeners: list[Listener] = []
+        self._launcher = launcher
+        self._pump = Pump(loop)
+        self._queue: deque[tuple[Slot, Input]] = deque()
+        self._working, self._starting = False, True
+        self._timer: Timer | None = None
+        self._by_pid: dict[int, Run] = {}
+        self._by_tag: dict[int, Run] = {}
+        self._current: dict[Key, Run] = {}
+        self._next_tag = 1
+        #: each takes its own effect alone, which the type checker cannot see
+        self._perform: dict[type, Callable[[Slot, Any], None]] = {
+            Publish: self._publish, Say: self._say, Spawn: self._spawn, Signal: self._signal, Kill: self._kill,
+        }
+        trees.on_empty = self._emptied
+        loop.watch(launcher.report_fd, 1, lambda _events: self._take_reports())
+        loop.on_signal(signal.SIGCHLD, self.reap)
+
+    # ---- inputs ---------------------------------------------------------------------------------------------------
+
+    def submit(self, slot: Slot, input: Input) -> None:
+        """An input for a process; taken at once, or after what is being worked at."""
+        self.submit_all([(slot, input)])
+
+    def submit_all(self, inputs: Sequence[tuple[Slot, Input]]) -> None:
+        """Many inputs, in order."""
+        self._queue.extend(inputs if self._starting else [pair for pair in inputs if not isinstance(pair[1], Start)])
+        if not self._working:
+            self._work()
+
+    def accept_no_starts(self) -> None:
+        """The daemon ends: who is not up by now stays down."""
+        self._starting = False
+        self._queue = deque(pair for pair in self._queue if not isinstance(pair[1], Start))
+
+    def when_idle(self, call: Callable[[], object]) -> None:
+        """Call once everything submitted so far has been carried out."""
+        if self._queue:
+            self.loop.soon(0, lambda: self.when_idle(call))
+        else:
+            call()
+
+    def close(self) -> None:
+        """Give descriptors back; children that are left go on."""
+        self.loop.unwatch(self._launcher.report_fd)
+        self._launcher.close()
+        self.trees.close()
+
+    def _work(self) -> None:
+        self._working, until = True, monotonic() + SLICE
+        try:
+            while self._queue:
+                slot, input = self._queue.popleft()
+                now = monotonic()
+                for effect in self.roster.feed(slot, input, now):
+                    self._perform[type(effect)](slot, effect)
+                if now > until:
+                    break
+        finally:
+            self._working = False
+            self.log.flush()
+        if self._queue:
+            self.loop.soon(0, self._work_on)
+        else:
+            self._arm()
+
+    def _work_on(self) -> None:
+        if not self._working and self._queue:
+            self._work()
+
+    def _arm(self) -> None:
+        """One timer, for the earliest deadline."""
+        deadline = self.roster.next_deadline()
+        if self._timer is not None:
+            if self._timer.call is not None and self._timer.when == deadline:
+                return
+            self._timer.cancel()
+        self._timer = None if deadline is None else self.loop.at(deadline, self._elapsed)
+
+    def _elapsed(self) -> None:
+        self._timer = None
+        self.submit_all(self.roster.due(monotonic()))
+
+    # ---- effects --------------------------------------------------------------------------------------------------
+
+    def _publish(self, slot: Slot, change: Publish) -> None:
+        if slot.process.state in RESTING_STATES:
+            self.outputs.rest(slot.key)
+        for listener in self.listeners:
+            listener(slot, change)
+
+    def _say(self, _slot: Slot, say: Say) -> None:
+        self.log.write(say.level, say.text)
+
+    def _spawn(self, slot: Slot, effect: Spawn) -> None:
+        answer: Input
+        try:
+            run = self._make(slot, effect.run)
+        except SpawnError as error:
+            answer = SpawnFailed(effect.run, str(error))
+        else:
+            self._current[slot.key] = self._by_pid[run.pid] = self._by_tag[run.tag] = run
+            answer = Spawned(effect.run, run.pid)
+        self._queue.appendleft((slot, answer))
+
+    def _make(self, slot: Slot, number: int) -> Run:
+        """A child for a new run. Raises SpawnError."""
+        config, key = slot.config, slot.key
+        environment = self._environment(slot)
+        path, argv = find_command(config, environment.get("PATH"))
+        run = Run(slot, number, self._next_tag)
+        self._next_tag += 1
+        writers: dict[str, int] = {}
+        try:
+            self.outputs.open(key)
+            for channel in CHANNELS:
+                if self.outputs.sinks(key, channel):
+                    writers[channel] = self._open_pipe(run, channel)
+            run.tree = self.trees.create(run, environment)
+            run.pid = self._launcher.spawn(self._launch(run, path, argv, environment, writers))
+        except OSError as error:
+            self.trees.discard(run)
+            for stream in run.streams:
+                self._pump.end(stream)
+            raise SpawnError(_why(config.name, error)) from error
+        finally:
+            for fd in writers.values():
+                os.close(fd)
+        return run
+
+    def _launch(self, run: Run, path: str, argv: list[str], environment: dict[str, str],
+                writers: dict[str, int]) -> system.Launch:
+        config = run.slot.config
+        return system.Launch(
+            tag=run.tag, path=path, argv=argv, environment=environment, directory=config.directory, umask=config.umask,
+            user=config.user, nice=config.nice, rlimits=self._limits(config), cgroup=run.tree, stdin=None,
+            stdout=writers.get("stdout"),
+            stderr=system.SAME_AS_STDOUT if config.redirect_stderr else writers.get("stderr"))
+
+    def _open_pipe(self, run: Run, channel: str) -> int:
+        """A pipe for a stream; returns the end for the child, reads the other."""
+        key = run.slot.key
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(reader, False)
+        stream = Stream(reader, self.outputs.sinks(key, channel), self.surroundings.strip_ansi, run.streams.remove)
+        run.streams.append(stream)
+        self._pump.add(stream)
+        return writer
+
+    def _environment(self, slot: Slot) -> dict[str, str]:
+        config, user = slot.config, slot.config.user
+        environment = dict(self.surroundings.environment)
+        url = config.serverurl or self.surroundings.serverurl
+        if url:
+            environment["SUPERVISOR_SERVER_URL"] = url
+        environment["SUPERVISOR_PROCESS_NAME"] = config.name
+        environment["SUPERVISOR_GROUP_NAME"] = slot.group
+        if config.user_environment and user is not None:
+            environment.update(HOME=user.home, USER=user.name, LOGNAME=user.name, SHELL=user.shell)
+        environment.update(config.environment)
+        return environment
+
+    def _limits(self, config: ProcessConfig) -> tuple[tuple[int, int, int], ...]:
+        if not config.rlimits:
+            return self.surroundings.limits
+        own = tuple((NUMBERS[name], soft, hard) for name, soft, hard in config.rlimits)
+        named = {number for number, _soft, _hard in own}
+        return tuple(row for row in self.surroundings.limits if row[0] not in named) + own
+
+    def _signal(self, slot: Slot, effect: Signal) -> None:
+        run = self._current.get(slot.key)
+        if run is None or run.number != effect.run:
+            return
+        self.log.write("debug", f"killing {slot.config.name} (pid {run.pid}) {'process group ' if effect.group else ''}"
+                                f"with signal {signal_name(effect.number)}")
+        self._send(run, effect.number, effect.group)
+
+    def _send(self, run: Run, number: int, group: bool) -> None:
+        try:
+            (os.killpg if group else os.kill)(run.pid, number)
+        except ProcessLookupError:
+            return                              # it has ended; the news is on its way
+        except OSError as error:
+            reason = f"{run.slot.config.name} ({run.pid}): {error.strerror}"
+            self._queue.appendleft((run.slot, SignalFailed(run.number, reason)))
+
+    def _kill(self, slot: Slot, effect: Kill) -> None:
+        if effect.tree:
+            self.trees.kill(slot.key, effect.run)
+            return
+        run = self._current.get(slot.key)
+        if run is not None and run.number == effect.run:
+            self._send(run, signal.SIGKILL, False)
+
+    # ---- what happened --------------------------------------------------------------------------------------------
+
+    def signal_process(self, slot: Slot, number: int) -> None:
+        """A signal that a client wants sent, to the leader alone. Raises OSError."""
+        run = self._current.get(slot.key)
+        if run is None:
+            raise ProcessLookupError(errno.ESRCH, "no child")
+        self.log.write("debug", f"sending {slot.config.name} (pid {run.pid}) sig {signal_name(number)}")
+        os.kill(run.pid, number)
+
+    def reap(self) -> None:
+        """Take all children that have ended, ours and orphans."""
+        ended = []
+        while batch := system.reap():
+            ended += batch
+        self._take_reports()                    # a launch that failed was reported before its child ended
+        inputs: list[tuple[Slot, Input]] = []
+        orphans = False
+        for pid, status in ended:
+            run = self._by_pid.pop(pid, None)
+            exit = Exit.from_wait(status)
+            if run is None:
+                orphans = True
+                self.log.write("info", f"reaped unknown pid {pid} ({exit})")
+            else:
+                inputs.append((run.slot, self._buried(run, exit)))
+        if orphans:
+            self.trees.look()
+        self.submit_all(inputs)
+
+    def _buried(self, run: Run, exit: Exit) -> Exited:
+        for stream in tuple(run.streams):
+            self._pump.drain(stream)
+        del self._by_tag[run.tag]
+        if self._current.get(run.slot.key) is run:
+            del self._current[run.slot.key]
+        return Exited(run.number, exit, self.trees.bury(run))
+
+    def _take_reports(self) -> None:
+        for report in self._launcher.reports():
+            run = self._by_tag.get(report.tag)
+            if run is not None:
+                # made again only to be described: keeping every launch would cost each program a kilobyte
+                path, argv = self._command(run.slot)
+                reason = system.describe(report, self._launch(run, path, argv, {}, {}))
+                self.submit(run.slot, LaunchFailed(run.number, reason))
+
+    def _command(self, slot: Slot) -> tuple[str, list[str]]:
+        return find_command(slot.config, self._environment(slot).get("PATH"))
+
+    def check_command(self, slot: Slot) -> None:
+        """Whether there is a command to start. Raises NotFound, or SpawnError for what is there but cannot be run."""
+        self._command(slot)
+
+    def _emptied(self, run: Run) -> None:
+        self.submit(run.slot, Emptied(run.number))
+
+    def write_stdin(self, slot: Slot, data: bytes) -> int:
+        """Write to a program's stdin what fits; returns the bytes taken. Raises OSError."""
+        run = self._current.get(slot.key)
+        if run is None:
+            raise ProcessLookupError(errno.ESRCH, "no child")
+        return system.write_stdin(run.pid, data)
+
+
+def find_command(config: ProcessConfig, path: str | None) -> tuple[str, list[str]]:
+    """The file to execute and its argv. Raises SpawnError with Supervisor's texts, NotFound where there is no file."""
+    try:
+        argv = split_command(config.command)
+    except ValueError as error:
+        raise SpawnError(f"can't parse command '{config.command}': {error}") from None
+    if not argv:
+        raise SpawnError("command is empty")
+    return system.resolve_command(argv[0], path), argv
+
+
+def _why(name: str, error: OSError) -> str:
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return f"too many open files to spawn '{name}'"
+    if error.filename is not None:
+        return f"cannot open {error.filename}: {error.strerror}"
+    if error.errno == errno.EAGAIN:
+        return f"Too many processes in process table to spawn '{name}'"
+    return f"unknown error during fork for '{name}': {errno.errorcode.get(error.errno or 0, str(error))}"

@@ -1,0 +1,168 @@
+"""Making a new configuration so: the one path for the first start, `update`, SIGHUP, `add` and `remove`.
+
+Promises: a configuration that cannot be read changes nothing; a process whose options did not change is not touched;
+one that must be restarted gets its new options between its old run and its new one. Must not: compare (config.reload
+does).
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+from sdsuper.config.model import GroupConfig, Model, ProcessConfig
+from sdsuper.config.reload import GroupChange, ReloadPlan, plan
+from sdsuper.core.roster import Slot
+from sdsuper.core.vocabulary import Input, Start, Stop
+from sdsuper.engine.supervise import Engine
+from sdsuper.engine.waiting import Waiting, stopped
+from sdsuper.errors import Refusal
+
+Changes = list[dict[str, str]]
+
+
+class Source(Protocol):
+    """Where configurations come from: the daemon."""
+
+    model: Model
+
+    def read_config(self) -> Model:
+        """Parse the files again, warnings to the log. Raises ConfigError."""
+
+
+class Updates:
+    """Changes of the set of programs. `daemon.model` is the newest configuration that was read."""
+
+    def __init__(self, daemon: Source, engine: Engine, waiting: Waiting) -> None:
+        self._daemon, self._engine, self._waiting = daemon, engine, waiting
+
+    def reread(self) -> ReloadPlan:
+        """Read the configuration and compare; nothing else. Raises ConfigError."""
+        new = self._daemon.read_config()
+        old = self._daemon.model
+        self._daemon.model = new
+        active = old._replace(groups=tuple(self._engine.roster.groups.values()))
+        return plan(active, new)
+
+    def begin(self) -> None:
+        """The first start: a reload from nothing."""
+        self._apply(plan(None, self._daemon.model), None, lambda _changes: None)
+
+    def update(self, groups: list[str] | None, done: Callable[[Changes], object]) -> None:
+        """Reread and make it so, for the groups named or for all; `done` hears what was done once the last has stopped.
+
+        Raises ConfigError, and Refusal BAD_NAME for a group that is neither configured nor active.
+        """
+        news = self.reread()
+        wanted = None if groups is None or "all" in groups else set(groups)
+        if wanted is not None:
+            known = {group.name for group in self._daemon.model.groups} | set(self._engine.roster.groups)
+            for name in groups or ():
+                if name not in known:
+                    raise Refusal("BAD_NAME", name)
+        for setting in news.daemon:
+            self._engine.log.write("warn", f"{setting} has changed: it needs a restart of the daemon")
+        self._apply(news, wanted, done)
+
+    def add(self, name: str) -> None:
+        """Activate a configured group. Raises Refusal."""
+        if name in self._engine.roster.groups:
+            raise Refusal("ALREADY_ADDED", name)
+        config = next((group for group in self._daemon.model.groups if group.name == name), None)
+        if config is None:
+            raise Refusal("BAD_NAME", name)
+        self._engine.submit_all(self._add_group(config))
+
+    def remove(self, name: str) -> None:
+        """Forget an active group. Raises Refusal."""
+        roster = self._engine.roster
+        if name not in roster.groups:
+            raise Refusal("BAD_NAME", name)
+        if not all(slot.resting for slot in roster.members(name)):
+            raise Refusal("STILL_RUNNING", name)
+        self._forget_group(name)
+
+    # ---- carrying out ---------------------------------------------------------------------------------------------
+
+    def _apply(self, news: ReloadPlan, wanted: set[str] | None, done: Callable[[Changes], object]) -> None:
+        roster = self._engine.roster
+        changes: Changes = []
+        finish: list[tuple[Slot, Callable[[], object]]] = []      # what is done with a process once it is down
+        inputs: list[tuple[Slot, Input]] = []
+        gone = [name for name in news.removed if wanted is None or name in wanted]
+        for name in gone:
+            changes += [{"group": name, "kind": "stopped"}, {"group": name, "kind": "removed"}]
+            finish += [(slot, _nothing) for slot in roster.members(name)]
+        for change in news.changed:
+            if wanted is None or change.new.name in wanted:
+                finish += self._change_group(change)
+                if change.restarted or change.removed:
+                    changes.append({"group": change.new.name, "kind": "stopped"})
+                changes.append({"group": change.new.name, "kind": "updated"})
+                inputs += self._added(change.new.name, change.added)
+        for group in news.added:
+            if wanted is None or group.name in wanted:
+                inputs += self._add_group(group)
+                changes.append({"group": group.name, "kind": "added"})
+
+        def all_down(_faults: list[str]) -> None:
+            for _slot, act in finish:
+                act()
+            for name in gone:
+                self._forget_group(name)
+            done(changes)
+
+        self._engine.submit_all([(slot, Stop()) for slot, _act in reversed(finish)] + inputs)
+        self._waiting.gather([slot for slot, _act in finish], stopped, all_down)
+
+    def _change_group(self, change: GroupChange) -> list[tuple[Slot, Callable[[], object]]]:
+        """Take over what needs no restart; returns what is to be done with the others once they are down."""
+        roster, name = self._engine.roster, change.new.name
+        roster.set_group(change.new)
+        for config in change.applied:
+            applied = roster.set_process(name, config)
+            self._engine.outputs.adjust(applied.key, config)
+        finish: list[tuple[Slot, Callable[[], object]]] = []
+        for gone in change.removed:
+            slot = roster.get((name, gone))
+            if slot is not None:
+                finish.append((slot, partial(self._forget, slot)))
+        for config in change.restarted:
+            slot = roster.get((name, config.name))
+            if slot is not None:
+                finish.append((slot, partial(self._replace, slot, config, not slot.resting)))
+        return finish
+
+    def _replace(self, slot: Slot, config: ProcessConfig, was_up: bool) -> None:
+        """New options for a process that is down; it comes up if it was up, or if it is to start by itself."""
+        self._engine.outputs.remove(slot.key)
+        self._engine.outputs.add(slot.key, config)
+        self._engine.roster.set_process(slot.group, config)
+        if was_up or config.autostart:
+            self._engine.submit(slot, Start())
+
+    def _add_group(self, group: GroupConfig) -> list[tuple[Slot, Input]]:
+        self._engine.roster.set_group(group)
+        return self._added(group.name, group.processes)
+
+    def _added(self, group: str, configs: tuple[ProcessConfig, ...]) -> list[tuple[Slot, Input]]:
+        """Make new processes ready; returns the inputs that start those which start by themselves."""
+        inputs: list[tuple[Slot, Input]] = []
+        for config in configs:
+            slot = self._engine.roster.set_process(group, config)
+            self._engine.outputs.add(slot.key, config)
+            if config.autostart:
+                inputs.append((slot, Start()))
+        return inputs
+
+    def _forget_group(self, name: str) -> None:
+        for slot in self._engine.roster.members(name):
+            self._engine.outputs.remove(slot.key)
+        self._engine.roster.remove_group(name)
+
+    def _forget(self, slot: Slot) -> None:
+        self._engine.outputs.remove(slot.key)
+        self._engine.roster.remove_process(slot.key)
+
+
+def _nothing() -> None:
+    """A process of a group that goes as a whole."""

@@ -1,0 +1,138 @@
+"""Opening log files as root without being led astray.
+
+Promises: no symbolic link that somebody else could have planted is followed, on no part of the path; what is opened
+is a regular file with one name; from the first directory on that belongs to somebody else, everything is done as the
+program's user, never as root; nothing here ever blocks (a FIFO or a device is refused, not waited for). Must not:
+create directories, change owners or modes of what exists.
+
+Sources: openat(2), symlink(7), path_resolution(7). Directories are walked one by one, each opened relative to the one
+before, because checking a path and then using it is a race. The effective ids are changed for the few calls in
+between: the daemon has one thread, and a process with a real and saved uid of 0 can be neither signalled nor traced
+by the user.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sdsuper.config.model import User
+
+_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_MOST_LINKS = 40       # as the kernel's own limit
+
+
+def open_append(path: str, user: User | None, mode: int = 0o644) -> int:
+    """A descriptor that appends to the log file, which is created where it is missing. Raises OSError, `filename` the
+    path.
+    """
+    with _directory(path, user) as (directory, name):
+        return _checked(name, directory, path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, mode)
+
+
+def open_read(path: str, user: User | None) -> int:
+    """A read-only descriptor of an existing log file, for a client. Raises OSError."""
+    with _directory(path, user) as (directory, name):
+        return _checked(name, directory, path, os.O_RDONLY, 0)
+
+
+def create(path: str) -> int:
+    """A new file for the daemon's user alone; an existing one of that name is FileExistsError."""
+    with _directory(path, None) as (directory, name):
+        return _checked(name, directory, path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+
+
+def rename_all(path: str, user: User | None, pairs: list[tuple[str, str]]) -> None:
+    """Rename files in the log's directory; names that do not exist are skipped. Raises OSError."""
+    with _directory(path, user) as (directory, _name):
+        for source, target in pairs:
+            try:
+                os.rename(source, target, src_dir_fd=directory, dst_dir_fd=directory)
+            except FileNotFoundError:
+                continue
+
+
+def remove(path: str, user: User | None) -> None:
+    """Remove the log file; one that is missing is fine. Raises OSError."""
+    with _directory(path, user) as (directory, name):
+        try:
+            os.unlink(name, dir_fd=directory)
+        except FileNotFoundError:
+            pass
+
+
+def _checked(name: str, directory: int, path: str, flags: int, mode: int) -> int:
+    try:
+        fd = os.open(name, flags | _FILE, mode, dir_fd=directory)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "is a symbolic link", path) from None
+        if error.errno == errno.ENXIO:      # a FIFO that nobody reads, or a socket
+            raise OSError(errno.EINVAL, "is not a regular file", path) from None
+        raise OSError(error.errno, error.strerror, path) from None
+    facts = os.fstat(fd)
+    wrong = ("is not a regular file" if not stat.S_ISREG(facts.st_mode)
+             else "has more than one name (hard link)" if facts.st_nlink > 1 else "")
+    if wrong:
+        os.close(fd)
+        raise OSError(errno.EINVAL, wrong, path)
+    return fd
+
+
+@contextmanager
+def _directory(path: str, user: User | None) -> Iterator[tuple[int, str]]:
+    """The log's directory, safely reached, and the file's name; acting as the user where the directory is not ours."""
+    folder, name = os.path.split(os.path.abspath(path))
+    before = (os.geteuid(), os.getegid(), os.getgroups())
+    fd, acting = os.open("/", _DIRECTORY), False
+    parts, links = [p for p in reversed(folder.split("/")) if p], 0
+    try:
+        while parts:
+            part = parts.pop()
+            try:
+                inner = os.open(part, _DIRECTORY, dir_fd=fd)
+            except NotADirectoryError:
+                target, links = _followed(part, fd, acting, path), links + 1
+                if links > _MOST_LINKS:
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path) from None
+                parts += [p for p in reversed(target.split("/")) if p]
+                inner = os.open("/", _DIRECTORY) if target.startswith("/") else os.dup(fd)
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, path) from None
+            os.close(fd)
+            fd = inner
+            if not acting and user is not None and _belongs_to_others(fd):
+                acting = _act_as(user)
+        yield fd, name
+    finally:
+        if acting:
+            os.seteuid(before[0])
+            os.setegid(before[1])
+            os.setgroups(before[2])
+        os.close(fd)
+
+
+def _followed(part: str, directory: int, acting: bool, path: str) -> str:
+    """The target of a link on the way, if only we or root can have made it."""
+    facts = os.stat(part, dir_fd=directory, follow_symlinks=False)
+    if not stat.S_ISLNK(facts.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+    if acting or facts.st_uid not in (0, os.geteuid()) or _belongs_to_others(directory):
+        raise OSError(errno.ELOOP, f"has a symbolic link of another user on its way ('{part}')", path)
+    return os.readlink(part, dir_fd=directory)
+
+
+def _belongs_to_others(directory: int) -> bool:
+    return os.fstat(directory).st_uid not in (0, os.geteuid())
+
+
+def _act_as(user: User) -> bool:
+    """Take the user's effective ids; only root can, and only root needs to."""
+    if os.geteuid() != 0 or user.uid == 0:
+        return False
+    os.setgroups(user.groups)
+    os.setegid(user.gid)
+    os.seteuid(user.uid)
+    return True

@@ -1,0 +1,256 @@
+"""Where output goes: a file with rotation, the daemon's own console, the local syslog.
+
+Promises: a sink never raises and never blocks; what it cannot take is counted in `lost` and said, at most once a
+minute. A log file that was deleted or moved is made anew before the next write. Must not: know programs or states.
+"""
+
+import errno
+import os
+import socket
+import stat
+from collections.abc import Callable
+from time import monotonic, strftime
+
+from sdsuper.config.model import User
+from sdsuper.logs import opening, rotate
+
+Say = Callable[[str], None]
+
+COMPLAINT_PAUSE = 60.0      # seconds between two complaints of one sink
+REOPEN_PAUSE = 1.0          # seconds between two tries to open a file that could not be opened
+#: The program goes on without its log when it is one of these; anything else is a mistake that its owner should see at
+#: start.
+BEARABLE = frozenset({errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO})
+
+
+class Sink:
+    """Common to all: the count of lost bytes and the restrained complaint."""
+
+    __slots__ = ("_quiet_until", "_say", "lost")
+
+    def __init__(self, say: Say) -> None:
+        self.lost, self._say, self._quiet_until = 0, say, 0.0
+
+    def write(self, data: memoryview) -> None:
+        """Take output."""
+        raise NotImplementedError
+
+    def reopen(self) -> None:
+        """The file behind it may have been moved away."""
+
+    def close(self) -> None:
+        """No more writes."""
+
+    def _lose(self, count: int, why: str) -> None:
+        self.lost += count
+        now = monotonic()
+        if now >= self._quiet_until:
+            self._quiet_until = now + COMPLAINT_PAUSE
+            self._say(f"{why}; {self.lost} bytes lost so far")
+
+
+class FileSink(Sink):
+    """A log file. `path` absolute; `user` does what must not be done as root; `mode` for a file that is made."""
+
+    __slots__ = ("_fd", "_identity", "_next_try", "_size", "_user", "backups", "maxbytes", "mode", "path")
+
+    def __init__(self, path: str, maxbytes: int, backups: int, user: User | None, say: Say, mode: int = 0o644) -> None:
+        super().__init__(say)
+        self.path, self.maxbytes, self.backups, self._user, self.mode = path, maxbytes, backups, user, mode
+        self._fd, self._size, self._identity, self._next_try = -1, 0, (0, 0), 0.0
+
+    def open(self) -> None:
+        """Open, or make, the file. Raises OSError unless the reason is BEARABLE."""
+        if self._fd >= 0:
+            return
+        try:
+            self._fd = opening.open_append(self.path, self._user, self.mode)
+        except OSError as error:
+            if error.errno not in BEARABLE:
+                raise
+            self._next_try = monotonic() + REOPEN_PAUSE
+            self._lose(0, f"cannot open {self.path}: {error.strerror}")
+            return
+        facts = os.fstat(self._fd)
+        self._size, self._identity = facts.st_size, (facts.st_dev, facts.st_ino)
+
+    def write(self, data: memoryview) -> None:
+        """Append, then rotate where it is due."""
+        if not self._usable():
+            self._lose(len(data), f"cannot open {self.path}")
+            return
+        written = 0
+        try:
+            while written < len(data):
+                written += os.write(self._fd, data[written:] if written else data)
+        except OSError as error:
+            self._lose(len(data) - written, f"cannot write to {self.path}: {error.strerror}")
+        self._size += written
+        if rotate.due(self._size, self.maxbytes):
+            self._rotate()
+
+    def _usable(self) -> bool:
+        """Have an open file that still is what the path names."""
+        if self._fd >= 0:
+            try:
+                facts = os.lstat(self.path)
+                if (facts.st_dev, facts.st_ino) == self._identity:
+                    if facts.st_size < self._size:
+                        self._size = facts.st_size        # truncated by somebody (logrotate's copytruncate)
+                    return True
+            except OSError:
+                pass
+            self.close()
+        elif monotonic() < self._next_try:
+            return False
+        try:
+            self.open()
+        except OSError as error:
+            self._next_try = monotonic() + REOPEN_PAUSE
+            self._lose(0, f"cannot open {self.path}: {error.strerror}")
+        return self._fd >= 0
+
+    def _rotate(self) -> None:
+        pairs = rotate.renames(os.path.basename(self.path), self.backups)
+        try:
+            if pairs:
+                opening.rename_all(self.path, self._user, pairs)
+                self.close()
+                self.open()
+            else:
+                os.ftruncate(self._fd, 0)
+                self._size = 0
+        except OSError as error:
+            self._lose(0, f"cannot rotate {self.path}: {error.strerror}")
+
+    def clear(self) -> None:
+        """Remove the live file and make it anew; backups stay. Raises OSError."""
+        opening.remove(self.path, self._user)
+        self.reopen()
+
+    def reopen(self) -> None:
+        """Close and open by name."""
+        self.close()
+        self._next_try = 0.0
+        self._usable()
+
+    def close(self) -> None:
+        """Let the descriptor go; the next write opens the file again."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class ConsoleSink(Sink):
+    """The daemon's own stdout or stderr. Never blocks it: what a slow reader does not take waits in `pending`, and
+    who writes should hold back while there is any (see `full`).
+    """
+
+    __slots__ = ("_owned", "fd", "pending")
+
+    def __init__(self, fd: int, say: Say) -> None:
+        super().__init__(say)
+        self.pending = bytearray()
+        self.fd, self._owned = fd, False
+        if stat.S_ISFIFO(os.fstat(fd).st_mode) or os.isatty(fd):
+            # a description of our own: O_NONBLOCK on the shared one would change it for the shell, too
+            try:
+                self.fd = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+                self._owned = True
+            except OSError:
+                self.fd = fd
+
+    @property
+    def full(self) -> bool:
+        """Whether output waits for the reader."""
+        return bool(self.pending)
+
+    def write(self, data: memoryview) -> None:
+        """Write now, or as soon as the reader lets us."""
+        if self.pending:
+            self.pending += data
+        else:
+            self.pending += data[self._try(data):]
+
+    def flush(self) -> None:
+        """The descriptor is writable again."""
+        with memoryview(self.pending) as waiting:
+            done = self._try(waiting)
+        del self.pending[:done]
+
+    def _try(self, data: memoryview) -> int:
+        done = 0
+        try:
+            while done < len(data):
+                done += os.write(self.fd, data[done:])
+        except BlockingIOError:
+            return done
+        except OSError as error:
+            self._lose(len(data) - done, f"cannot write to the console: {error.strerror}")
+            return len(data)
+        return done
+
+    def close(self) -> None:
+        """Give back what is ours."""
+        if self._owned:
+            os.close(self.fd)
+            self._owned = False
+
+
+class SyslogSink(Sink):
+    """The local syslog, a line a message, identified as the program (`journalctl -t NAME` finds it).
+
+    Wire format: RFC 3164 as syslog(3) writes it to /dev/log. `priority` is facility * 8 + severity.
+    """
+
+    __slots__ = ("_ident", "_part", "_priority", "_socket", "pid")
+
+    PATH = "/dev/log"
+    LONGEST = 8192      # bytes a message; a longer line is sent in pieces
+
+    def __init__(self, ident: str, priority: int, say: Say) -> None:
+        super().__init__(say)
+        self._ident, self._priority, self.pid = ident, priority, 0
+        self._part = b""
+        self._socket: socket.socket | None = None
+
+    def write(self, data: memoryview) -> None:
+        """Send the complete lines and keep the rest until it is complete."""
+        *lines, self._part = (self._part + data).split(b"\n")
+        while len(self._part) > self.LONGEST:
+            lines.append(self._part[:self.LONGEST])
+            self._part = self._part[self.LONGEST:]
+        for line in lines:
+            if line:
+                self._send(line)
+
+    def end(self) -> None:
+        """The stream has ended: the last line has no newline."""
+        if self._part:
+            self._send(self._part)
+            self._part = b""
+
+    def _send(self, line: bytes) -> None:
+        head = f"<{self._priority}>{strftime('%b %e %H:%M:%S')} {self._ident}[{self.pid}]: ".encode()
+        for again in (True, False):     # the syslog daemon may have been restarted since the last message
+            try:
+                if self._socket is None:
+                    self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+                    self._socket.connect(self.PATH)
+                self._socket.send(head + line)
+                return
+            except OSError as error:
+                self.close()
+                if not again or isinstance(error, BlockingIOError):
+                    self._lose(len(line) + 1, f"cannot write to {self.PATH}: {error.strerror}")
+                    return
+
+    def reopen(self) -> None:
+        """Connect anew."""
+        self.close()
+
+    def close(self) -> None:
+        """Disconnect; the next message connects again."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None

@@ -1,0 +1,265 @@
+"""cgroups: one for each run of a program, so that nothing it starts can get away.
+
+Promises: works in any writable cgroup2 tree, with or without controllers; never touches a cgroup that it did not
+make, and what a program makes inside its own is its own to lose. Must not: decide when something is killed, or wait.
+
+The tree is `sdsuper-IDENTIFIER-XXXXXXXX` in the daemon's own cgroup. XXXXXXXX is a checksum of the path that makes
+the daemon the only one of its kind (its locked pidfile), so the name is the same after a restart, and a daemon that
+died leaves its programs where the next one looks. Inside, each run has `GROUP:PROCESS.RUN`. Source:
+Documentation/admin-guide/cgroup-v2.rst of Linux, proc_pid_mountinfo(5).
+"""
+
+import os
+from binascii import crc32
+from errno import EBUSY, EEXIST, ENODEV, ENOENT, ENOTEMPTY, EOPNOTSUPP
+
+from sdsuper.config.model import User
+from sdsuper.errors import StartError
+
+_NAME_MOST_BYTES = 200
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:@-")
+_SIGKILL = 9
+_OWN_LEAF = "/daemon"       # where a daemon that dropped its privileges is itself
+
+
+class CgroupTree:
+    """The directory in which the runs' cgroups are made. `directory` is its path; made by `find`.
+
+    The methods below `create` take the directory of one run's cgroup. One that is gone has no processes.
+    """
+
+    def __init__(self, directory: str, user: User | None = None) -> None:
+        """Make the directory, or take it over with what is in it; let `user` work in it after privileges were dropped.
+
+        Raises OSError, and StartError where it is no usable cgroup.
+        """
+        self.directory = directory
+        self._made = _make(directory)
+        try:
+            kind = _read(f"{directory}/cgroup.type").strip()
+            _read(f"{directory}/cgroup.events")
+        except OSError:
+            self.close()
+            raise StartError(f"cgroup {directory}: not in a cgroup2 file system") from None
+        if kind != "domain":
+            self.close()
+            raise StartError(f"cgroup {directory}: of type '{kind}', 'domain' expected")
+        if user is not None and user.uid != os.geteuid():
+            self._give_to(user)
+
+    @classmethod
+    def find(cls, setting: str, identifier: str, instance: str, user: User | None = None) -> "CgroupTree | None":
+        """The tree for `setting`: `auto` (None when there is no writable one), `off` (None), or the directory to use.
+
+        `instance` is the path whose lock makes this daemon unique, `user` whom the daemon will become. Raises
+        StartError when a directory was named and is of no use.
+        """
+        if setting == "off":
+            return None
+        if setting != "auto":
+            try:
+                return cls(setting.rstrip("/"), user)
+            except OSError as problem:
+                raise StartError(f"cgroup {setting}: {problem.strerror}") from None
+        name = _file_name(f"sdsuper-{identifier}-{crc32(os.fsencode(instance)):08x}")
+        for own in own_directories(_read("/proc/self/mountinfo"), _read("/proc/self/cgroup")):
+            # A process may be moved by whoever may write where the old and the new cgroup meet, which is here.
+            if os.access(f"{own}/cgroup.procs", os.W_OK):
+                try:
+                    return cls(f"{own}/{name}", user)
+                except (OSError, StartError):
+                    continue
+        return None
+
+    def leftovers(self) -> list[str]:
+        """The runs' cgroups that still hold processes: after `find`, those of a daemon that died. The empty ones are
+        removed."""
+        return [path for path in _children(self.directory)
+                if not path.endswith(_OWN_LEAF) and not self.remove(path)]
+
+    def create(self, name: str) -> str:
+        """Make the cgroup of a run and return its directory. Raises OSError.
+
+        Characters that a cgroup's name cannot have are replaced and long names cut, both with a checksum. Where the
+        directory is there and in use, `~1`, `~2` … is added: two runs never share one.
+        """
+        path = f"{self.directory}/{_file_name(name)}"
+        try:
+            os.mkdir(path)
+            return path
+        except FileExistsError:
+            pass
+        for number in range(1000):
+            chosen = f"{path}~{number}" if number else path
+            if not os.path.isdir(chosen) or self.remove(chosen):
+                try:
+                    os.mkdir(chosen)
+                    return chosen
+                except FileExistsError:
+                    continue
+        raise OSError(EEXIST, os.strerror(EEXIST), path)
+
+    def close(self) -> None:
+        """Remove the tree if it was made by this daemon and nobody is left in it."""
+        if not self.leftovers() and self._made:
+            self.remove(self.directory)
+
+    def remove(self, path: str) -> bool:
+        """Remove a cgroup and the empty ones inside it. False: processes are still there. Raises OSError for anything
+        else."""
+        try:
+            os.rmdir(path)
+            return True
+        except OSError as problem:
+            if problem.errno == ENOENT:
+                return True
+            if problem.errno not in (EBUSY, ENOTEMPTY):
+                raise
+        inside = _children(path)
+        if not inside or not all(self.remove(child) for child in inside):
+            return False
+        return self.remove(path)
+
+    def kill(self, path: str) -> None:
+        """SIGKILL everything in a cgroup and in those inside it, forks in flight included. Returns before they are
+        gone.
+
+        Before Linux 5.14 there is no cgroup.kill: then it is frozen, and each process signalled by its number; the
+        frozen ones die of it too. Raises OSError.
+        """
+        try:
+            _write(f"{path}/cgroup.kill", "1")
+        except OSError as problem:
+            if problem.errno == ENODEV or not os.path.isdir(path):
+                return
+            if problem.errno != ENOENT:
+                raise
+            self.kill_each(path)
+
+    def kill_each(self, path: str) -> None:
+        """SIGKILL by process number under a freeze, for kernels without cgroup.kill."""
+        self.freeze(path, True)
+        for _ in range(2):      # freezing takes a moment, in which one more fork may happen
+            for pid in _pids(path):
+                try:
+                    os.kill(pid, _SIGKILL)
+                except ProcessLookupError:
+                    continue
+        self.freeze(path, False)
+
+    def freeze(self, path: str, frozen: bool) -> None:
+        """Stop everything in a cgroup from running, or let it run on. Takes effect a moment later. Raises OSError."""
+        _write(f"{path}/cgroup.freeze", "1" if frozen else "0")
+
+    def count(self, path: str) -> int:
+        """How many processes are in a cgroup and in those inside it, zombies not counted."""
+        return len(_pids(path))
+
+    def populated_fd(self, path: str) -> int:
+        """A descriptor that becomes ready for EPOLLPRI when the last process leaves, or the first comes. Raises
+        OSError.
+
+        It counts as ready until `populated` has read it once: ask first, then wait. The caller closes it.
+        """
+        return os.open(f"{path}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+
+    def populated(self, fd: int) -> bool:
+        """Whether a process is in the cgroup or in one inside it, by a descriptor of `populated_fd`."""
+        try:
+            return b"populated 1" in os.pread(fd, 512, 0)
+        except OSError as problem:
+            if problem.errno == ENODEV:     # removed meanwhile
+                return False
+            raise
+
+    def _give_to(self, user: User) -> None:
+        """Hand the tree over, and move into a leaf of it: from outside an unprivileged daemon could move nobody in."""
+        leaf = self.directory + _OWN_LEAF
+        _make(leaf)
+        _write(f"{leaf}/cgroup.procs", str(os.getpid()))
+        for name in ("", "/cgroup.procs", "/cgroup.threads", "/cgroup.subtree_control"):
+            os.chown(self.directory + name, user.uid, user.gid)
+            os.chown(leaf + name, user.uid, user.gid)
+
+
+def own_directories(mountinfo: str, membership: str) -> list[str]:
+    """Where this process's cgroup is seen: one directory for each cgroup2 mount that shows it.
+
+    The arguments are the texts of /proc/self/mountinfo and /proc/self/cgroup. A mount may show a part of the
+    hierarchy only, and a process outside of its cgroup namespace's root has a path that begins with `/..`.
+    """
+    path = next((line[3:] for line in membership.splitlines() if line.startswith("0::")), None)
+    if path is None or path.startswith("/.."):
+        return []
+    found = []
+    for line in mountinfo.splitlines():
+        before, _, after = line.partition(" - ")
+        if not after.startswith("cgroup2 "):
+            continue
+        root, point = before.split(" ")[3:5]
+        root, point = _unescape(root).rstrip("/"), _unescape(point)
+        if path == root or path.startswith(f"{root}/"):
+            found.append((point + path[len(root):]).rstrip("/"))
+    return found
+
+
+# ---- small parts --------------------------------------------------------------------------------------------------
+
+def _pids(path: str) -> list[int]:
+    try:
+        found = [int(word) for word in _read(f"{path}/cgroup.procs").split()]
+    except OSError as problem:
+        if problem.errno not in (ENOENT, ENODEV, EOPNOTSUPP):   # the last: threads of a process further up
+            raise
+        found = []
+    for child in _children(path):
+        found += _pids(child)
+    return found
+
+
+def _make(directory: str) -> bool:
+    try:
+        os.mkdir(directory)
+        return True
+    except FileExistsError:
+        return False
+
+
+def _file_name(name: str) -> str:
+    plain = "".join([char if char in _PLAIN else "_" for char in name])
+    if plain == name and len(plain) <= _NAME_MOST_BYTES:
+        return name
+    return f"{plain[:_NAME_MOST_BYTES]}-{crc32(os.fsencode(name)):08x}"
+
+
+def _children(path: str) -> list[str]:
+    try:
+        with os.scandir(path) as entries:
+            return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return []
+
+
+def _unescape(field: str) -> str:
+    """Undo mountinfo's octal escapes of space, tab, newline and backslash."""
+    first, *rest = field.split("\\")
+    return first + "".join([chr(int(part[:3], 8)) + part[3:] for part in rest])
+
+
+def _read(path: str) -> str:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        parts = []
+        while part := os.read(fd, 1 << 16):
+            parts.append(part)
+        return os.fsdecode(b"".join(parts))
+    finally:
+        os.close(fd)
+
+
+def _write(path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)

@@ -1,0 +1,189 @@
+"""Where ctl looks for the daemon, and what it says when none is there."""
+
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sdsuper.cli.ctl.options import Options
+from sdsuper.errors import SdsuperError
+
+from .fake_daemon import FakeDaemon
+
+Ctl = Callable[..., subprocess.CompletedProcess[str]]
+
+UPCHECKED = ("start x", "stop x", "restart x", "signal HUP x", "tail x", "maintail", "clear x", "fg x", "version",
+             "pid")  # fmt: skip
+UNCHECKED = ("reread", "update", "add x", "remove x", "avail", "reload")
+
+
+@pytest.fixture
+def refusing(tmp_path: Path) -> str:
+    """The URL of a socket that nobody listens on any more."""
+    path = tmp_path / "dead.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+    return f"unix://{path}"
+
+
+@pytest.mark.parametrize("line", UPCHECKED)
+def test_no_daemon(ctl: Ctl, refusing: str, line: str) -> None:
+    missing = ctl(*line.split(), url="unix:///nowhere.sock")
+    assert (missing.stdout, missing.returncode) == ("unix:///nowhere.sock no such file\n", 7)
+    refused = ctl(*line.split(), url=refusing)
+    assert (refused.stdout, refused.returncode) == (f"{refusing} refused connection\n", 4)
+
+
+def test_no_daemon_for_status_is_4(ctl: Ctl, refusing: str) -> None:
+    missing = ctl("status", url="unix:///nowhere.sock")
+    assert (missing.stdout, missing.returncode) == ("unix:///nowhere.sock no such file\n", 4)
+    assert ctl("status", url=refusing).returncode == 4
+
+
+def test_no_daemon_for_shutdown(ctl: Ctl, refusing: str) -> None:
+    missing = ctl("shutdown", url="unix:///nowhere.sock")
+    assert (missing.stdout, missing.returncode) == (
+        "ERROR: unix:///nowhere.sock no such file (already shut down?)\n", 1,
+    )  # fmt: skip
+    assert ctl("shutdown", url=refusing).stdout == f"ERROR: {refusing} refused connection (already shut down?)\n"
+
+
+@pytest.mark.parametrize("line", UNCHECKED)
+def test_no_daemon_for_the_others_is_the_error_line(ctl: Ctl, line: str) -> None:
+    done = ctl(*line.split(), url="unix:///nowhere.sock")
+    assert re.fullmatch(
+        r"error: <class 'FileNotFoundError'>, \[Errno 2\] No such file or directory: file: \S+ line: \d+\n", done.stdout
+    )
+    assert done.returncode == 1
+
+
+def test_another_protocol_version(ctl: Ctl, daemon: FakeDaemon) -> None:
+    answer = daemon.on_GetState() | {"api_version": "4.0"}
+    daemon.on_GetState = lambda: answer  # type: ignore[method-assign]
+    done = ctl("pid")
+    assert done.stdout == (
+        "Sorry, this version of supervisorctl expects to talk to a server with API version 3.0, but the remote version "
+        "is 4.0.\n"
+    )
+    assert done.returncode == 5
+
+
+@pytest.mark.parametrize("line", ["status", "reread", "pid"])
+def test_http(ctl: Ctl, line: str) -> None:
+    done = ctl(line, url="http://example.org:9001")
+    assert done.stdout == (
+        "error: http://example.org:9001: control over HTTP comes with a later version; use the control socket\n"
+    )
+    assert done.returncode == 1
+
+
+def test_another_scheme(ctl: Ctl) -> None:
+    done = ctl("status", url="https://x")
+    assert done.stdout.startswith("error: <class 'ValueError'>, Unknown protocol for serverurl https://x: file: ")
+    assert done.returncode == 1
+
+
+def test_no_url(ctl: Ctl) -> None:
+    done = ctl("status", url="foo")
+    assert done.stderr == (
+        "Error: invalid value for -s 'foo': value 'foo' is not a URL\nFor help, use sdsuper ctl -h\n"
+    )  # fmt: skip
+    assert done.returncode == 2
+
+
+def test_a_socket_that_speaks_something_else(ctl: Ctl, tmp_path: Path) -> None:
+    path = tmp_path / "http.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sdsuper", "ctl", "-s", f"unix://{path}", "pid"],
+            stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2],
+        )  # fmt: skip
+        with listener.accept()[0] as connection:
+            connection.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n\0")
+            output, _ = process.communicate(timeout=30)
+    assert output == f"error: {path}: no sdsuper answers there (another supervisord's socket?)\n"
+    assert process.returncode == 1
+
+
+def test_the_socket_beside_supervisors(ctl: Ctl, daemon: FakeDaemon) -> None:
+    daemon.path.rename(daemon.path.with_name("s.sock.control"))
+    done = ctl("pid", url=f"unix://{daemon.path.with_name('s.sock')}")
+    assert (done.stdout, done.returncode) == ("321\n", 0)
+
+
+def configured(folder: Path, text: str) -> Options:
+    path = folder / "x.conf"
+    path.write_text(text)
+    return Options(["-c", str(path), "status"], "sdsuper ctl", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "url", "sockets"),
+    [
+        ("[supervisorctl]\nserverurl=unix:///x", "unix:///x", ("/x.control", "/x")),
+        ("[unix_http_server]\nfile=/y\n[supervisorctl]\nserverurl=unix:///x", "unix:///x",
+         ("/x.control", "/y.control", "/x")),
+        ("[supervisord]\ncontrol_socket=/c\n[supervisorctl]\nserverurl=unix:///x", "unix:///x",
+         ("/x.control", "/c", "/x")),
+        ("[supervisord]\ncontrol_socket=/c\n[supervisorctl]\n", "unix:///c", ("/c",)),
+        ("[unix_http_server]\nfile=/y\n[supervisorctl]\n", "unix:///y.control", ("/y.control",)),
+        ("[unix_http_server]\nfile=/y\n[supervisorctl]\nserverurl=http://127.0.0.1:9001", "unix:///y.control",
+         ("/y.control",)),
+        ("[supervisorctl]\nserverurl=http://other:9001", "http://other:9001", None),
+    ],
+)  # fmt: skip
+def test_the_configured_url(tmp_path: Path, text: str, url: str, sockets: tuple[str, ...] | None) -> None:
+    options = configured(tmp_path, text)
+    assert options.url == url
+    if sockets is not None:
+        assert options.sockets(url.removeprefix("unix://")) == sockets
+
+
+def test_the_command_line_wins(tmp_path: Path) -> None:
+    path = tmp_path / "x.conf"
+    path.write_text("[supervisorctl]\nserverurl=unix:///x\nprompt=p\nhistory_file=/h\n")
+    options = Options(["-c", str(path), "-s", "unix:///y", "-r", "/mine", "-i", "pid"], "sdsuper ctl", True)
+    assert (options.url, options.history_file, options.prompt) == ("unix:///y", "/mine", "p")
+    assert options.sockets("/y") == ("/y.control", "/y")
+    assert options.interactive
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "could not find config file {path}"),
+        ("[supervisord]\n", ".ini file does not include supervisorctl section"),
+        ("[supervisorctl]\nserverurl=unix://%(nope)s\n",
+         "{path}:2: error: [supervisorctl] serverurl: %(nope): no such name here, known are ENV_..., here"),
+    ],
+)  # fmt: skip
+def test_a_configuration_that_cannot_be_used(tmp_path: Path, text: str | None, message: str) -> None:
+    path = tmp_path / "x.conf"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(SdsuperError) as refused:
+        Options(["-c", str(path), "status"], "sdsuper ctl", True)
+    assert str(refused.value) == message.format(path=path)
+
+
+def test_found_by_itself(ctl: Ctl, daemon: FakeDaemon, tmp_path: Path, environment: dict[str, str]) -> None:
+    (tmp_path / "supervisord.conf").write_text(f"[supervisorctl]\nserverurl=unix://{daemon.path}\n")
+    done = subprocess.run([sys.executable, "-m", "sdsuper", "pid"], capture_output=True, text=True, timeout=60,
+                          env=environment, cwd=tmp_path)  # fmt: skip
+    assert (done.stdout, done.returncode) == ("321\n", 0)
+
+
+def test_go_options_are_ctls_only(ctl: Ctl, daemon: FakeDaemon, environment: dict[str, str]) -> None:
+    done = ctl("-v", "-P", "secret", "-u", "me", "pid")
+    assert (done.stdout, done.stderr, done.returncode) == ("321\n", f"asking unix://{daemon.path}\n", 0)
+    code = "import sys; from sdsuper.cli import compat; sys.argv[0] = 'supervisorctl'; sys.exit(compat.supervisorctl())"
+    refused = subprocess.run([sys.executable, "-c", code, "-P", "x"], capture_output=True, text=True, timeout=60,
+                             env=environment)  # fmt: skip
+    assert refused.stderr == "Error: option -P not recognized\nFor help, use supervisorctl -h\n"
+    assert refused.returncode == 2

@@ -1,0 +1,34 @@
+"""Files written for Go's supervisord."""
+
+from .fake import one, said, says
+
+
+def test_go_options_are_kept_and_announced():
+    process = one("exitcodes=0\nrestartPause=2\nenvFiles=a,b\nkillwaitsecs=2\ncron=* * * * *\nstdout_logfile=memory")
+    assert process.later == (("cron", "* * * * *"), ("envFiles", ("a", "b")), ("restartpause", 2))
+    assert says("exitcodes=0\nrestartPause=2\nstdout_logfile=memory") == [
+        "5: warning: [program:x] restartpause: not yet acted on by this version",
+        "6: warning: [program:x] stdout_logfile: memory target: not yet acted on by this version",
+    ]
+
+
+def test_go_meaning():
+    found = says(
+        "restartpause=1\nnumprocs=2\nprocess_name=%(process_num)d\nautostart=True\nautorestart=on\ndirectory=a\\\\b\n"
+        "exitcodes=0"
+    )
+    assert [line.split(": ", 3)[3] for line in found] == [
+        "not yet acted on by this version",
+        "process_num counts from numprocs_start (0), in Go's supervisord from 1",
+        "'True' is a boolean here, Go's supervisord knows only true, false",
+        "'on' is a boolean here, Go's supervisord knows only true, false, unexpected",
+        "backslashes are kept as written, Go's supervisord takes them for escapes",
+    ]
+    assert says("numprocs=1\nautostart=True") == []
+
+
+def test_go_include():
+    text = "[supervisord]\n[program-default]\n[include]\nfiles=d/*.ini\n"
+    assert said(text, {"/etc/d/a.ini": "", "/etc/d/b.inix": ""}) == [
+        "4: warning: [include] files: /etc/d/b.inix: not read here, but by Go's supervisord"
+    ]
