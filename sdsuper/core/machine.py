@@ -178,8 +178,6 @@ def _ended_stopping(process: Process, input: Exited, policy: ProcessConfig, now:
 
 
 def _emptied(process: Process, _input: Emptied, policy: ProcessConfig, now: float) -> Outcome:
-    if not process.reaped:
-        return process, []                    # the leader's own end is still to be told
     return _stopped(process, process.exit, policy, now)
 
 

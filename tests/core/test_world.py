@@ -1,0 +1,218 @@
+"""The roster against a fake world of children, time and whims: invariants after every step, liveness at the end.
+
+The world is believable: a child dies of SIGKILL and of nothing else if it is stubborn, leaves others behind if it is
+careless, and its news arrive late and in any order that a kernel could produce.
+"""
+
+from collections import deque
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from sdsuper.config.model import AutoRestart, GroupConfig, GroupKind
+from sdsuper.core.roster import Roster, Slot, StopOrder
+from sdsuper.core.vocabulary import (
+    CHILD_STATES,
+    RESTING_STATES,
+    Emptied,
+    Exit,
+    Exited,
+    Goal,
+    Input,
+    Kill,
+    LaunchFailed,
+    Publish,
+    Say,
+    Signal,
+    Spawn,
+    Spawned,
+    SpawnFailed,
+    Start,
+    State,
+    Stop,
+)
+from tests.core.story import policy
+
+#: What Supervisor's diagram allows; EXITED to BACKOFF is ours, for a launch that failed with startsecs=0.
+LEGAL = {
+    State.STOPPED: {State.STARTING}, State.STARTING: {State.RUNNING, State.BACKOFF, State.STOPPING},
+    State.RUNNING: {State.EXITED, State.STOPPING}, State.BACKOFF: {State.STARTING, State.FATAL, State.STOPPED},
+    State.STOPPING: {State.STOPPED, State.UNKNOWN}, State.EXITED: {State.STARTING, State.BACKOFF},
+    State.FATAL: {State.STARTING}, State.UNKNOWN: set(),
+}
+
+policies = st.builds(
+    policy,
+    autorestart=st.sampled_from(AutoRestart), startsecs=st.integers(0, 3), startretries=st.integers(0, 3),
+    stopwaitsecs=st.integers(0, 4), stopsignals=st.sampled_from([(15,), (1, 15)]), killasgroup=st.booleans(),
+    leftovers=st.booleans(),
+)
+
+
+class Child:
+    def __init__(self, slot: Slot, run: int, stubborn: bool, careless: bool) -> None:
+        self.slot, self.run, self.stubborn, self.careless = slot, run, stubborn, careless
+        self.alive, self.others = True, careless
+
+
+class World(RuleBasedStateMachine):
+    @initialize(configs=st.lists(policies, min_size=1, max_size=3), priorities=st.lists(st.integers(0, 2), min_size=3))
+    def begin(self, configs: list, priorities: list[int]) -> None:
+        self.now, self.roster, self.children = 0.0, Roster(), []
+        self.queue: deque[tuple[Slot, Input]] = deque()
+        self.log: dict[tuple[str, str], list[State]] = {}
+        self.failed_at: dict[tuple[str, str], tuple[float, int]] = {}
+        self.mood = (False, False, False)
+        for i, config in enumerate(configs):
+            name = f"p{i}"
+            self.roster.set_group(GroupConfig(name, GroupKind.PROGRAM, priorities[i], (config._replace(name=name),)))
+
+    # ---- the world ----
+
+    def feed(self, slot: Slot, input: Input) -> None:
+        self.queue.append((slot, input))
+        while self.queue:
+            slot, input = self.queue.popleft()
+            before = slot.process
+            for effect in self.roster.feed(slot, input, self.now):
+                self.carry_out(slot, effect)
+            if getattr(input, "run", before.run) != before.run:
+                assert slot.process == before, "old news changed something"
+
+    def carry_out(self, slot: Slot, effect: object) -> None:
+        if isinstance(effect, Publish):
+            history = self.log.setdefault(slot.key, [State.STOPPED])
+            assert effect.from_state is history[-1], "a change was not published, or out of order"
+            assert effect.state in LEGAL[effect.from_state], f"{effect.from_state.name} to {effect.state.name}"
+            history.append(effect.state)
+            if effect.state is State.BACKOFF:
+                self.failed_at[slot.key] = self.now, effect.tries
+            elif effect.from_state is State.BACKOFF and effect.state is State.STARTING:
+                since, tries = self.failed_at[slot.key]
+                assert self.now - since > tries - 1e-6, "a failed start was tried again too soon"
+        elif isinstance(effect, Spawn):
+            assert not any(c.alive and c.slot is slot for c in self.children), "a second child"
+            fails, stubborn, careless = self.mood
+            if fails:
+                self.queue.appendleft((slot, SpawnFailed(effect.run, "no")))
+            else:
+                self.children.append(Child(slot, effect.run, stubborn, careless))
+                self.queue.appendleft((slot, Spawned(effect.run, 100 + len(self.children))))
+        elif isinstance(effect, (Signal, Kill)):
+            for child in self.children:
+                if child.slot is slot and child.run == effect.run:
+                    self.hit(child, effect)
+        else:
+            assert isinstance(effect, Say)
+
+    def hit(self, child: Child, effect: Signal | Kill) -> None:
+        if isinstance(effect, Kill) and effect.tree and child.others:
+            child.others = False
+            if not child.alive:
+                self.queue.append((child.slot, Emptied(child.run)))
+        if child.alive and (isinstance(effect, Kill) or not child.stubborn):
+            self.end(child, Exit(-1, 9 if isinstance(effect, Kill) else effect.number))
+
+    def end(self, child: Child, exit: Exit) -> None:
+        child.alive = False
+        self.queue.append((child.slot, Exited(child.run, exit, child.others)))
+
+    def deliver(self) -> None:
+        if self.queue:
+            slot, input = self.queue.popleft()
+            self.feed(slot, input)
+
+    # ---- what may happen ----
+
+    @rule(fails=st.booleans(), stubborn=st.booleans(), careless=st.booleans())
+    def mood_changes(self, fails: bool, stubborn: bool, careless: bool) -> None:
+        self.mood = (fails, stubborn, careless)
+
+    @rule(data=st.data(), input=st.sampled_from([Start(), Stop(), Stop(shutdown=True)]))
+    def command(self, data: st.DataObject, input: Input) -> None:
+        self.feed(data.draw(st.sampled_from(list(self.roster))), input)
+
+    @rule(seconds=st.sampled_from([0.1, 0.5, 1.0, 3.0, 10.0]))
+    def time_passes(self, seconds: float) -> None:
+        end = self.now + seconds
+        while (deadline := self.roster.next_deadline()) is not None and deadline <= end:
+            self.now = max(self.now, deadline)
+            due = self.roster.due(self.now)
+            assert due, "a deadline that is due must be told"
+            for slot, elapsed in due:
+                self.feed(slot, elapsed)
+        self.now = end
+
+    @rule(data=st.data(), code=st.integers(0, 3), launch=st.booleans())
+    def child_ends(self, data: st.DataObject, code: int, launch: bool) -> None:
+        alive = [c for c in self.children if c.alive]
+        if alive:
+            child = data.draw(st.sampled_from(alive))
+            if launch:
+                self.queue.append((child.slot, LaunchFailed(child.run, "could not")))
+                code = 127
+            self.end(child, Exit(code))
+            self.deliver()
+
+    @rule(data=st.data())
+    def others_end(self, data: st.DataObject) -> None:
+        left = [c for c in self.children if c.others and not c.alive]
+        if left:
+            child = data.draw(st.sampled_from(left))
+            child.others = False
+            self.feed(child.slot, Emptied(child.run))
+
+    @rule(data=st.data(), run=st.integers(0, 3), kind=st.sampled_from(["exit", "spawned", "empty"]))
+    def old_news(self, data: st.DataObject, run: int, kind: str) -> None:
+        slot = data.draw(st.sampled_from(list(self.roster)))
+        if run < slot.process.run:
+            self.feed(slot, {"exit": Exited(run, Exit(0)), "spawned": Spawned(run, 1), "empty": Emptied(run)}[kind])
+
+    # ---- what always holds ----
+
+    @invariant()
+    def records_make_sense(self) -> None:
+        for slot in getattr(self, "roster", ()):
+            process, alive = slot.process, [c for c in self.children if c.alive and c.slot is slot]
+            history = self.log.get(slot.key, [State.STOPPED])
+            assert history[-1] is process.state
+            assert len(alive) <= 1
+            assert bool(alive) <= (process.state in CHILD_STATES | {State.UNKNOWN})
+            if process.state in RESTING_STATES:
+                assert process.deadline is None
+                assert process.goal is Goal.DOWN
+            if process.state is State.RUNNING:
+                assert process.tries == 0
+                assert alive or self.queue
+            if process.state in (State.BACKOFF, State.STOPPING):
+                assert process.deadline is not None, "it would wait for ever"
+            if process.state is State.BACKOFF:
+                assert 0 < process.tries <= slot.config.startretries
+
+    def teardown(self) -> None:
+        """Liveness: however it went, a shutdown ends everything, in order, in the time that the ladders take."""
+        if not hasattr(self, "roster"):
+            return
+        while self.queue:
+            self.deliver()
+        order = StopOrder(self.roster, self.roster)
+        todo = order.next()
+        for _ in range(100):
+            for slot in todo:
+                self.feed(slot, Stop(shutdown=True))
+            todo = []
+            for slot in self.roster:
+                if slot.resting:
+                    todo += order.done(slot)
+            if order.finished:
+                break
+            if not todo:
+                self.time_passes(10.0)
+        assert order.finished, [slot.process for slot in self.roster]
+        assert all(slot.resting for slot in self.roster)
+        assert not any(c.alive for c in self.children if c.slot.process.state is not State.UNKNOWN)
+
+
+TestWorld = World.TestCase
+TestWorld.settings = settings(max_examples=1000, stateful_step_count=40, deadline=None)
