@@ -71,7 +71,7 @@ def longest(name: str, table: set[str] | dict[str, tuple[int, str]]) -> str | No
 
 
 def imports(path: Path) -> Iterator[tuple[str, str | None, int]]:
-    """Module, name (None: the module itself) and line of every import, inside functions too; not those for types alone."""
+    """Module, name (None: the module itself) and line of every import, in functions too, those for types left out."""
     tree = ast.parse(path.read_text())
     for parent in ast.walk(tree):
         if isinstance(parent, ast.If) and isinstance(parent.test, ast.Name) and parent.test.id == "TYPE_CHECKING":

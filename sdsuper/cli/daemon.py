@@ -12,6 +12,7 @@ from sdsuper import VERSION
 from sdsuper.cli.options import UsageError, parse
 from sdsuper.config.load import load, search
 from sdsuper.config.model import Model
+from sdsuper.config.search import search_paths
 from sdsuper.errors import ConfigError, StartError
 from sdsuper.system.host import RealHost
 
@@ -112,9 +113,10 @@ def _run(values: dict[str, str], typed: dict[str, str]) -> int:
     host = RealHost()
     path = values.get("configuration") or search(host, sys.argv[0])
     if path is None:
-        raise UsageError("No config file found at default paths; use the -c option to specify a config file")
+        raise UsageError(f"No config file found at default paths ({', '.join(search_paths(sys.argv[0]))}); use the -c "
+                         "option to specify a config file at a different path")
     path = os.path.abspath(path)
-    overrides = {key: ("true" if not TABLE_VALUES[key] else value, typed.get(key, key))
+    overrides = {key: ("true" if not TAKES_VALUE[key] else value, typed.get(key, key))
                  for key, value in values.items() if key not in OURS}
 
     def read() -> Model:
@@ -125,7 +127,7 @@ def _run(values: dict[str, str], typed: dict[str, str]) -> int:
     return Daemon(model, read, dict(host.environ), foreground).run()
 
 
-TABLE_VALUES = {name: takes_value for name, takes_value in TABLE.values()}
+TAKES_VALUE = dict(TABLE.values())
 
 
 def _read_environment(path: str) -> None:

@@ -82,10 +82,10 @@ method OpenLog(name: ?string, channel: ?string) -> (path: string)
 method ClearLogs(name: ?string) -> (results: []Result)
 method ReopenLogs() -> ()
 
-# Reread parses and compares, Update makes it so (all groups when none is named), Reload is both and all or nothing.
+# Reread parses and compares; Update does the same and makes it so, for all groups when none is named. A process whose
+# options did not change is not touched. A configuration that cannot be read changes nothing.
 method Reread() -> (added: []string, changed: []string, removed: []string)
 method Update(groups: ?[]string) -> (changes: []Change)
-method Reload() -> (changes: []Change)
 method AddGroup(name: string) -> ()
 method RemoveGroup(name: string) -> ()
 method Shutdown() -> ()
@@ -106,5 +106,5 @@ LEVELS = {
     "GetState": Level.OPERATE, "List": Level.OPERATE, "ListConfigs": Level.OPERATE, "Start": Level.OPERATE,
     "Stop": Level.OPERATE, "Signal": Level.OPERATE, "WriteStdin": Level.ADMIN, "OpenLog": Level.OPERATE,
     "ClearLogs": Level.ADMIN, "ReopenLogs": Level.OPERATE, "Reread": Level.OPERATE, "Update": Level.ADMIN,
-    "Reload": Level.ADMIN, "AddGroup": Level.ADMIN, "RemoveGroup": Level.ADMIN, "Shutdown": Level.ADMIN,
+    "AddGroup": Level.ADMIN, "RemoveGroup": Level.ADMIN, "Shutdown": Level.ADMIN,
 }

@@ -24,6 +24,7 @@ from sdsuper.logs import opening
 from sdsuper.system.process import NotFound
 
 API_VERSION = "3.0"       # of Supervisor's XML-RPC, which supervisorctl checks
+CHANGING = frozenset({"Update", "AddGroup", "RemoveGroup"})     # the set of groups: one after the other
 
 
 class Daemon(Protocol):
@@ -48,12 +49,18 @@ class Commands:
             "GetState": self._get_state, "List": self._list, "ListConfigs": self._list_configs, "Start": self._start,
             "Stop": self._stop, "Signal": self._signal, "WriteStdin": self._write_stdin, "OpenLog": self._open_log,
             "ClearLogs": self._clear_logs, "ReopenLogs": self._reopen_logs, "Reread": self._reread,
-            "Update": self._update, "Reload": self._reload, "AddGroup": self._add_group,
+            "Update": self._update, "AddGroup": self._add_group,
             "RemoveGroup": self._remove_group, "Shutdown": self._shutdown,
         }
 
     def handle(self, call: Call) -> None:
         """Carry out a call, or refuse it."""
+        if call.method in CHANGING:
+            self._updates.when_free(lambda: self._carry_out(call))
+        else:
+            self._carry_out(call)
+
+    def _carry_out(self, call: Call) -> None:
         try:
             if self._daemon.stopping and call.method != "GetState":
                 raise Refusal("SHUTDOWN_STATE")
@@ -75,6 +82,7 @@ class Commands:
     def _list(self, call: Call) -> None:
         name = call.parameters.get("name")
         slots = list(self._engine.roster) if name is None else self._engine.roster.select(name).slots
+        slots.sort(key=lambda slot: slot.key)
         now = monotonic()
         offset = time() - now
         call.reply({"processes": [self._show(slot, now, offset) for slot in slots]})
@@ -93,7 +101,8 @@ class Commands:
         call.reply({"configs": [
             {"name": process.name, "group": group.name, "inuse": group.name in active, "autostart": process.autostart,
              "group_priority": group.priority, "process_priority": process.priority, "command": process.command}
-            for group in self._daemon.model.groups for process in group.processes]})
+            for process, group in sorted(((process, group) for group in self._daemon.model.groups
+                                          for process in group.processes), key=lambda pair: pair[0].name)]})
 
     # ---- programs -------------------------------------------------------------------------------------------------
 
@@ -152,12 +161,13 @@ class Commands:
 
     def _signal(self, call: Call) -> None:
         slots, single = self._engine.roster.select(call.parameters["name"])
+        if not single:
+            slots = [slot for slot in slots if slot.process.state in CHILD_STATES]
         try:
             number = signal_number(call.parameters["signal"])
         except ValueError:
-            raise Refusal("BAD_SIGNAL", call.parameters["signal"]) from None
-        if not single:
-            slots = [slot for slot in slots if slot.process.state in CHILD_STATES]
+            call.reply({"results": [result(slot, "BAD_SIGNAL", call.parameters["signal"]) for slot in slots]})
+            return
         results = []
         for slot in slots:
             if slot.process.state not in CHILD_STATES:
@@ -180,7 +190,11 @@ class Commands:
 
     def _write_stdin(self, call: Call) -> None:
         slot = self._one(call.parameters["name"])
-        data = call.parameters["data"].encode(errors="surrogatepass")
+        try:
+            # a client that has bytes that are no UTF-8 sends them as Python's surrogateescape does
+            data = call.parameters["data"].encode(errors="surrogateescape")
+        except UnicodeEncodeError:
+            raise Refusal("BAD_ARGUMENTS", "data: a lone surrogate is no character") from None
         if slot.process.state not in CHILD_STATES:
             raise Refusal("NOT_RUNNING", call.parameters["name"])
         try:
@@ -257,9 +271,6 @@ class Commands:
 
     def _update(self, call: Call) -> None:
         self._updates.update(call.parameters.get("groups"), lambda changes: call.reply({"changes": changes}))
-
-    def _reload(self, call: Call) -> None:
-        self._updates.update(None, lambda changes: call.reply({"changes": changes}))
 
     def _add_group(self, call: Call) -> None:
         self._updates.add(call.parameters["name"])

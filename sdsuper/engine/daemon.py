@@ -50,6 +50,7 @@ class Daemon:
         self._notify = environment.get("NOTIFY_SOCKET")
         self._consoles: dict[int, ConsoleSink] = {}
         self._order: StopOrder | None = None
+        self._reload_waits = False
         self.log = MainLog(model.supervisord.loglevel)
 
     def run(self) -> int:
@@ -181,6 +182,13 @@ class Daemon:
         return model
 
     def _asked_to_reload(self) -> None:
+        if not self._reload_waits:      # a storm of signals while one waits is one more reload, not a hundred
+            self._reload_waits = True
+            self._updates.when_free(self._reload)
+        self.log.flush()
+
+    def _reload(self) -> None:
+        self._reload_waits = False
         if self.stopping:
             self.log.write("warn", "ignored SIGHUP indicating restart request (shutdown in progress)")
         else:

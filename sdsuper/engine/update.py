@@ -1,10 +1,11 @@
 """Making a new configuration so: the one path for the first start, `update`, SIGHUP, `add` and `remove`.
 
 Promises: a configuration that cannot be read changes nothing; a process whose options did not change is not touched;
-one that must be restarted gets its new options between its old run and its new one. Must not: compare (config.reload
-does).
+one that must be restarted gets its new options between its old run and its new one; updates do not overlap. Must not:
+compare (config.reload does).
 """
 
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
@@ -34,6 +35,17 @@ class Updates:
 
     def __init__(self, daemon: Source, engine: Engine, waiting: Waiting) -> None:
         self._daemon, self._engine, self._waiting = daemon, engine, waiting
+        self._under_way = False
+        self._turns: deque[Callable[[], object]] = deque()
+
+    def when_free(self, act: Callable[[], object]) -> None:
+        """Call `act` when no update is under way, in turn. What adds, removes or updates groups begins in here."""
+        self._turns.append(act)
+        self._take_turns()
+
+    def _take_turns(self) -> None:
+        while self._turns and not self._under_way:
+            self._turns.popleft()()
 
     def reread(self) -> ReloadPlan:
         """Read the configuration and compare; nothing else. Raises ConfigError."""
@@ -109,8 +121,12 @@ class Updates:
                 act()
             for name in gone:
                 self._forget_group(name)
+            self._under_way = False
+            if self._turns:
+                self._engine.loop.soon(0, self._take_turns)
             done(changes)
 
+        self._under_way = True
         self._engine.submit_all([(slot, Stop()) for slot, _act in reversed(finish)] + inputs)
         self._waiting.gather([slot for slot, _act in finish], stopped, all_down)
 

@@ -8,8 +8,8 @@ import resource
 
 from sdsuper.errors import StartError
 
-#: What a configuration calls the limits (RLIMIT_NAME in lower case), by the kernel's numbers on x86, ARM, RISC-V, PowerPC
-#: and s390.
+#: What a configuration calls the limits (RLIMIT_NAME in lower case), by the kernel's numbers on x86, ARM, RISC-V,
+#: PowerPC and s390.
 NAMES = {
     0: "cpu", 1: "fsize", 2: "data", 3: "stack", 4: "core", 5: "rss", 6: "nproc", 7: "nofile", 8: "memlock", 9: "as",
     10: "locks", 11: "sigpending", 12: "msgqueue", 13: "nice", 14: "rtprio", 15: "rttime",
@@ -38,8 +38,8 @@ def raise_limits(minfds: int, minprocs: int) -> tuple[tuple[int, int, int], ...]
             resource.setrlimit(number, (least, least if too_low else hard))
         except (OSError, ValueError) as problem:
             raise StartError(
-                f"{option}={least}: this many {what} are needed, the limits are {_number(soft)} soft and {_number(hard)} hard "
-                f"and may not be raised ({problem}); set {option} lower or raise the hard limit"
+                f"{option}={least}: this many {what} are needed, the limits are {_number(soft)} soft and "
+                f"{_number(hard)} hard and may not be raised ({problem}); set {option} lower or raise the hard limit"
             ) from None
         changed.append((number, soft, hard))
     return tuple(changed)

@@ -1,8 +1,9 @@
 """Children: make them, signal them, reap them, write to them.
 
-Promises: a child is made by os.posix_spawn of `sdsuper-exec`, at a cost that does not grow with the daemon's memory;
-it leads a process group of its own before `spawn` returns; what goes wrong after that arrives as a Report. Must not:
-decide anything, or run Python code in a child.
+Promises: a child is made by os.posix_spawn of `sdsuper-exec` (where it is to be born in a cgroup: by our own twin of
+posix_spawn, exec/spawn.c), at a cost that does not grow with the daemon's memory; it leads a process group of its own
+before `spawn` returns; what goes wrong after that arrives as a Report. Must not: decide anything, or run Python code in
+a child.
 
 The daemon keeps descriptors 0 to 9 for this: 0, 1 and 2 as they were given, 3 to 9 taken by placeholders, so that
 whatever a child is given has a number of 10 or more and the placing of one never overwrites another. Sources:
@@ -38,8 +39,8 @@ and its report:
 """
 
 import os
-from collections.abc import Mapping, Sequence
-from errno import EINVAL, ENOENT, EPIPE
+from collections.abc import Callable, Mapping, Sequence
+from errno import EAGAIN, EINVAL, EMFILE, ENFILE, ENOENT, ENOMEM, ENOSYS, EPERM, EPIPE
 from stat import S_IMODE, S_ISDIR, S_ISFIFO
 from struct import Struct
 from typing import NamedTuple
@@ -47,6 +48,13 @@ from typing import NamedTuple
 from sdsuper.config.model import User
 from sdsuper.errors import SpawnError
 from sdsuper.system.limits import NAMES
+
+SpawnInto = Callable[[str, list[tuple[int, int]], int], int]
+spawn_into: SpawnInto | None
+try:
+    from sdsuper.system._spawn import spawn as spawn_into
+except ImportError:             # built without it: sdsuper-exec joins the cgroup itself, which may wait for the kernel
+    spawn_into = None
 
 FIRST_FD = 10
 SAME_AS_STDOUT = -1
@@ -125,6 +133,7 @@ class Launcher:
         self.report_fd, self._report_write = os.pipe()
         os.set_blocking(self.report_fd, False)
         self._own_user = (os.geteuid(), os.getegid())
+        self._born = spawn_into
         try:
             os.close(os.memfd_create("sdsuper", os.MFD_CLOEXEC | _MFD_NOEXEC_SEAL))
             self._memfd_flags = os.MFD_CLOEXEC | _MFD_NOEXEC_SEAL
@@ -144,22 +153,57 @@ class Launcher:
 
         Raises ValueError for a NUL in one of the strings. The child is alone in its process group already.
         """
-        stdout = self._null if launch.stdout is None else launch.stdout
-        stderr = self._null if launch.stderr is None else launch.stderr
-        spec = os.memfd_create("sdsuper", self._memfd_flags)
+        if launch.cgroup is not None and self._born is not None:
+            pid = self._spawn_born(launch, launch.cgroup, self._born)
+            if pid is not None:
+                return pid
+        spec = self._written(launch)
         try:
-            os.write(spec, self._spec(launch))
-            placing = [
-                (os.POSIX_SPAWN_DUP2, stdout, 1),
-                (os.POSIX_SPAWN_DUP2, stdout if stderr == SAME_AS_STDOUT else stderr, 2),
-                (os.POSIX_SPAWN_DUP2, spec, 3),
-                (os.POSIX_SPAWN_DUP2, self._report_write, 4),
-            ]
-            if launch.stdin is not None:
-                placing.append((os.POSIX_SPAWN_DUP2, launch.stdin, 0))
+            placing = [(os.POSIX_SPAWN_DUP2, fd, target) for fd, target in self._places(launch, spec)]
             return os.posix_spawn(self._path, ("sdsuper-exec",), {}, file_actions=placing, setpgroup=0)
         finally:
             os.close(spec)
+
+    def _spawn_born(self, launch: Launch, cgroup: str, spawn: SpawnInto) -> int | None:
+        """A child that is born in its cgroup, or None: then sdsuper-exec joins it, or reports why that cannot be."""
+        try:
+            directory = os.open(cgroup, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            spec = self._written(launch._replace(cgroup=None))
+            try:
+                return spawn(self._path, self._places(launch, spec), directory)
+            finally:
+                os.close(spec)
+        except OSError as problem:
+            if problem.errno in (EAGAIN, EMFILE, ENFILE, ENOMEM):
+                raise
+            if problem.errno in (ENOSYS, EPERM, EINVAL):
+                self._born = None       # before Linux 5.7, or a container's filter
+            return None
+        finally:
+            os.close(directory)
+
+    def _written(self, launch: Launch) -> int:
+        """A memfd with the spec."""
+        text = self._spec(launch)
+        spec = os.memfd_create("sdsuper", self._memfd_flags)
+        try:
+            os.write(spec, text)
+        except OSError:
+            os.close(spec)
+            raise
+        return spec
+
+    def _places(self, launch: Launch, spec: int) -> list[tuple[int, int]]:
+        """(descriptor, number in the child)."""
+        stdout = self._null if launch.stdout is None else launch.stdout
+        stderr = self._null if launch.stderr is None else launch.stderr
+        places = [(stdout, 1), (stdout if stderr == SAME_AS_STDOUT else stderr, 2), (spec, 3), (self._report_write, 4)]
+        if launch.stdin is not None:
+            places.append((launch.stdin, 0))
+        return places
 
     def reports(self) -> list[Report]:
         """The reports that have come in, oldest first. To be looked at before an exit of the same child is judged."""

@@ -115,7 +115,10 @@ class FakeDaemon:
                 "error": f"{INTERFACE}.Refused",
                 "parameters": {"fault": refusal.fault, "code": refusal.code, "detail": refusal.detail},
             }
-        socket.send_fds(connection, [json.dumps(reply).encode() + b"\0"], fds)
+        try:
+            socket.send_fds(connection, [json.dumps(reply).encode() + b"\0"], fds)
+        except BrokenPipeError:
+            pass  # the client has not waited for its answer
         for fd in fds:
             os.close(fd)
 
@@ -216,9 +219,6 @@ class FakeDaemon:
 
     def on_Update(self, groups: list[str] | None = None) -> dict[str, Any]:
         return {"changes": [change for change in self.changes if not groups or change["group"] in groups]}
-
-    def on_Reload(self) -> dict[str, Any]:
-        return {"changes": self.changes}
 
     def on_AddGroup(self, name: str) -> dict[str, Any]:
         if any(one["group"] == name for one in self.processes):

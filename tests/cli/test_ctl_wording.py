@@ -243,11 +243,11 @@ ENDING = Refusal("SHUTDOWN_STATE")
     ("line", "method", "refusal", "said", "code"),
     [
         ("reread", "Reread", BAD_CONFIG, "ERROR: CANT_REREAD: x.conf:3: error: no\n", 1),
-        ("reload", "Reload", BAD_CONFIG, "ERROR: CANT_REREAD: x.conf:3: error: no\n", 1),
+        ("reload", "Update", BAD_CONFIG, "ERROR: CANT_REREAD: x.conf:3: error: no\n", 1),
         ("reread", "Reread", ENDING, "ERROR: supervisor shutting down\n", 1),
         ("avail", "ListConfigs", ENDING, "ERROR: supervisor shutting down\n", 1),
         ("update", "Reread", ENDING, "ERROR: already shutting down\n", 1),
-        ("reload", "Reload", ENDING, "ERROR: already shutting down\n", 1),
+        ("reload", "Update", ENDING, "ERROR: already shutting down\n", 1),
         ("shutdown", "Shutdown", ENDING, "ERROR: already shutting down\n", 0),
         ("add x", "AddGroup", ENDING, "ERROR: shutting down\n", 1),
         ("stop cat", "Stop", Refusal("FAILED", "will not die"), "FAILED: will not die\n", 1),

@@ -152,9 +152,32 @@ def test_directory_is_entered_as_the_user(launcher: Launcher, tmp_path: Path) ->
 
 
 @pytest.mark.root
-def test_joins_the_cgroup_before_anything_else(launcher: Launcher, cgroups: Path) -> None:
-    ended = run(launcher, "grep ^0:: /proc/self/cgroup", cgroup=str(cgroups), user=NOBODY)
-    assert ended.output.strip().endswith(cgroups.name)
+@pytest.mark.parametrize("born", [True, False])
+def test_begins_in_its_cgroup(launcher: Launcher, cgroups: Path, born: bool) -> None:
+    if not born:
+        launcher._born = None       # what is left where clone3 is refused: sdsuper-exec joins it
+    script = "grep ^0:: /proc/self/cgroup; echo $(id -u) $(ps -o pgid= $$)"
+    ended = run(launcher, script, cgroup=str(cgroups), user=NOBODY)
+    assert ended.lines[0].endswith(cgroups.name)
+    assert ended.lines[1] == f"65534 {ended.pid}"
+
+
+@pytest.mark.root
+def test_is_born_in_its_cgroup_where_that_can_be(quick: Launcher, cgroups: Path) -> None:
+    run(quick, "", cgroup=str(cgroups))
+    assert quick._born is not None
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("born", [True, False])
+def test_a_cgroup_that_takes_nobody(launcher: Launcher, cgroups: Path, born: bool) -> None:
+    (cgroups / "inner").mkdir()
+    (cgroups / "inner/cgroup.type").write_text("threaded")
+    (cgroups / "inner/below").mkdir()           # "domain invalid"
+    if not born:
+        launcher._born = None
+    assert failed(run(launcher, "", cgroup=f"{cgroups}/inner/below")) == \
+        f"joining the cgroup {cgroups}/inner/below: Operation not supported"
 
 
 # ---- stdin --------------------------------------------------------------------------------------------------------
@@ -240,7 +263,7 @@ def test_stage_opening_stdin_without_proc(release: str, program: Callable[[str, 
         #include <unistd.h>
         int main(int argc, char **argv)
         {
-            if (unshare(CLONE_NEWNS) || mount(0, "/", 0, MS_REC | MS_PRIVATE, 0) || umount2("/proc", MNT_DETACH))
+            if (unshare(CLONE_NEWNS) || mount(0, "/proc", 0, MS_PRIVATE, 0) || mount("none", "/proc", "tmpfs", 0, 0))
                 return 1;
             execv(argv[argc], argv);
             execl(RELEASE, "sdsuper-exec", (char *)0);

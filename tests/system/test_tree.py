@@ -96,7 +96,14 @@ def test_the_leaders_end_hides_nobody(start: Start) -> None:
     end(pid, reaped=True)
 
 
-def test_without_the_mark_the_group_still_tells(start: Start) -> None:
+def name_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return "gone"
+
+
+def test_without_the_mark_the_group_still_tells(start: Start, wait_for: Wait) -> None:
     pid = start("""
 if os.fork() == 0:
     if os.fork(): os._exit(0)       # an orphan without our environment, in our group
@@ -104,9 +111,7 @@ if os.fork() == 0:
     os.execve('/bin/sleep', ['sleep', '100'], {k: v for k, v in os.environ.items() if k.startswith('SDSUPER_T')})
 os.wait(); rest()
 """)
-    while "sleep" not in "".join(Path(f"/proc/{member}/comm").read_text() for member in found(pid)):
-        time.sleep(0.005)
-    assert len(found(pid)) == 2
+    wait_for(lambda: [name_of(member) for member in found(pid) - {pid}] == ["sleep"])
     end(pid)
 
 

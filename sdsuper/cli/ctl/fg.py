@@ -4,6 +4,7 @@ Ends at ^C, at the end of the input (after what the last line brought), and when
 """
 
 import select
+import sys
 
 from sdsuper.cli.ctl.help import explain
 from sdsuper.cli.ctl.logs import HEAD_BYTES, POLL_SECONDS, show_bytes
@@ -43,9 +44,9 @@ def fg(session: "Session", argument: str) -> None:
     if not run:
         session.wrong("ERROR: process not running")
         return
-    session.say("==> Press Ctrl-C to exit <==")
     logs = _logs(session, names[0])
     try:
+        session.say("==> Press Ctrl-C to exit <==")
         _attach(session, names[0], run, logs)
     except KeyboardInterrupt:
         pass
@@ -76,6 +77,7 @@ def _logs(session: "Session", name: str) -> "list[Log]":
 
 
 def _attach(session: "Session", name: str, run: int, logs: "list[Log]") -> None:
+    sys.stdout.flush()
     quiet, ended = 0, False
     while not (ended and quiet >= _POLLS_PER_LOOK):
         news = [data for log in logs if (data := log.news())]

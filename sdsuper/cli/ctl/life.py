@@ -40,7 +40,7 @@ def reload(session: "Session", argument: str) -> None:
     if not session.confirm("Really restart the remote supervisord process y/N? "):
         return
     try:
-        session.call("Reload")
+        session.call("Update")
     except Refusal as refusal:
         if refusal.fault == "SHUTDOWN_STATE":
             session.wrong("ERROR: already shutting down")

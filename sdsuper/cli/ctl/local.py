@@ -91,9 +91,7 @@ class FileLog:
             return b"==> File truncated <==\n"
         moved = _link(self._fd) != self._link
         data = self._read()
-        if data or not moved or not self._reopen():
-            return data
-        return self._read()
+        return data if data or not moved else self._reopen()
 
     def close(self) -> None:
         """Let the file go."""
@@ -104,20 +102,21 @@ class FileLog:
         self._offset += len(data)
         return data
 
-    def _reopen(self) -> bool:
-        """Take the file that is at the log's path now; False while there is no new one."""
+    def _reopen(self) -> bytes:
+        """Take the file that is at the log's path now, if there is a new one; what came to the old one meanwhile."""
         from sdsuper.errors import Refusal
 
         try:
             fd, _path = self._client.open_log(self._name, self._channel)
         except Refusal:
-            return False
+            return b""
         if os.path.sameopenfile(fd, self._fd):
             os.close(fd)
-            return False
+            return b""
+        rest = b"".join(iter(self._read, b""))
         os.close(self._fd)
         self._fd, self._link, self._offset = fd, _link(fd), 0
-        return True
+        return rest or self._read()
 
 
 def _link(fd: int) -> str:

@@ -11,6 +11,7 @@ from sdsuper.errors import Refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from sdsuper.cli.ctl.backend import Log
     from sdsuper.cli.ctl.session import Session
 
 _DEFAULT_BYTES = 1600
@@ -124,35 +125,38 @@ def show_bytes(data: bytes) -> None:
 
 
 def _follow(session: "Session", name: str | None, channel: str) -> None:
-    import time
-
-    session.say("==> Press Ctrl-C to exit <==")
-    sys.stdout.flush()
+    """Show what comes; an unknown name or a missing log is said on stderr and is exit 0, as in Supervisor."""
     try:
+        session.say("==> Press Ctrl-C to exit <==")
+        sys.stdout.flush()
         log = session.backend.log(name, channel)
+        log.follow(HEAD_BYTES)
+        _show_news(session, log)
+        log.close()
     except Refusal as refusal:
-        code = {"NO_FILE": 404, "BAD_NAME": 404}.get(refusal.fault, 500)
+        code = 404 if refusal.fault in ("NO_FILE", "BAD_NAME") else 500
         path = f"/logtail/{name}/{channel}" if name else "/mainlogtail"
         sys.stderr.write(f"{session.url}{path} Cannot read, status code {code}\n")
-        return
-    log.follow(HEAD_BYTES)
-    quiet = 0
-    try:
-        while quiet % _POLLS_PER_CHECK or quiet == 0 or _answers(session):
-            data = log.news()
-            if data:
-                show_bytes(data)
-                quiet = 0
-            else:
-                quiet += 1
-                time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
         session.say("")
-    log.close()
+
+
+def _show_news(session: "Session", log: "Log") -> None:
+    """Until the daemon is gone: its logs have no more news then."""
+    import time
+
+    quiet = 0
+    while quiet == 0 or quiet % _POLLS_PER_CHECK or _answers(session):
+        data = log.news()
+        if data:
+            show_bytes(data)
+            quiet = 0
+        else:
+            quiet += 1
+            time.sleep(POLL_SECONDS)
 
 
 def _answers(session: "Session") -> bool:
-    """Whether the daemon is still there: a log of a daemon that is gone has no more news."""
     try:
         session.call("GetState")
     except (OSError, Refusal):
