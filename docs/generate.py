@@ -1,10 +1,12 @@
-"""Write docs/options.md and docs/man/supervisord.conf.5 from the settings table.
+"""Write what the documentation says twice: docs/options.md and docs/man/supervisord.conf.5 from the settings table,
+and in the other pages the parts between `<!-- generated: NAME -->` and `<!-- end of NAME -->`.
 
     python3 docs/generate.py [--check]
 
 With --check nothing is written, and the exit status is 1 when a file is not what it would be.
 """
 
+import re
 import sys
 import textwrap
 from pathlib import Path
@@ -12,8 +14,13 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))
 
-from sdsuper.config.row import Row  # noqa: E402  (the path must be set first)
-from sdsuper.config.settings import ROWS, SECTIONS  # noqa: E402
+import drawing  # noqa: E402  (the path must be set first)
+
+from sdsuper.config.row import Row  # noqa: E402
+from sdsuper.config.settings import ROWS, SECTIONS, TABLE  # noqa: E402
+from sdsuper.control import server  # noqa: E402
+from sdsuper.control.interface import DESCRIPTION, LEVELS, Level  # noqa: E402
+from sdsuper.errors import FAULTS  # noqa: E402
 
 SINCE = {"supervisor": "", "go": "From Go's supervisord.", "sdsuper": "Only in sdsuper."}
 PROGRAMS = ("program", "eventlistener", "fcgi-program")
@@ -126,10 +133,60 @@ def man() -> str:
     return "\n".join(lines) + "\n"
 
 
+# ---- parts of pages -----------------------------------------------------------------------------------------------
+
+def interface() -> str:
+    """The text of the Varlink interface."""
+    return f"```\n{DESCRIPTION}```\n"
+
+
+def levels() -> str:
+    """What the control group may call, and what only root and the daemon's account may."""
+    words = {level: ", ".join(f"`{name}`" for name, needed in LEVELS.items() if needed is level) for level in Level}
+    return (f"| who | may call |\n|---|---|\n| the control group | {words[Level.OPERATE]} |\n"
+            f"| root and the daemon's account | these, and {words[Level.ADMIN]} |\n")
+
+
+def limits() -> str:
+    """The constants of the server."""
+    return "".join(f"* {text}\n" for text in (
+        f"A message has at most {server.MESSAGE_BYTES // 1024} KiB.",
+        f"A message that has begun must be complete after {server.MESSAGE_SECONDS:g} seconds.",
+        f"A client that takes nothing of its reply for {server.REPLY_SECONDS:g} seconds is cut off.",
+        f"There are at most {server.CONNECTIONS} connections at once.",
+    ))
+
+
+def faults() -> str:
+    """Supervisor's faults and their numbers."""
+    return "| fault | code |\n|---|---|\n" + "".join(f"| `{name}` | {code} |\n" for name, code in FAULTS.items())
+
+
+def not_yet() -> str:
+    """The options of Go's supervisord that are read and not acted on."""
+    return textwrap.fill(", ".join(f"`{row.name}`" for row in TABLE if row.later and row.since == "go") + ".", 118,
+                         break_long_words=False, break_on_hyphens=False) + "\n"
+
+
+PARTS = {
+    "diagram": drawing.mermaid, "cells": drawing.cells, "inputs": drawing.inputs, "interface": interface,
+    "levels": levels, "limits": limits, "faults": faults, "not-yet": not_yet,
+}
+_PART = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
+
+
+def filled(text: str) -> str:
+    """A page with its generated parts as they are to be."""
+    return _PART.sub(lambda found: f"{found[1]}{PARTS[found[2]]()}{found[3]}", text)
+
+
 def main() -> int:
     """Write the files, or compare them."""
+    wanted = {DOCS / "options.md": markdown(), DOCS / "man" / "supervisord.conf.5": man()}
+    for page in sorted(DOCS.glob("*.md")):
+        wanted.setdefault(page, filled(page.read_text(encoding="utf-8")))
     stale = []
-    for path, text in ((DOCS / "options.md", markdown()), (DOCS / "man" / "supervisord.conf.5", man())):
+    for path, text in wanted.items():
         if path.exists() and path.read_text(encoding="utf-8") == text:
             continue
         stale.append(path.name)
@@ -137,7 +194,7 @@ def main() -> int:
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
     if "--check" in sys.argv[1:] and stale:
-        print("not as the settings table says, run docs/generate.py:", *stale, file=sys.stderr)
+        print("not as the code says, run ./dev docs:", *stale, file=sys.stderr)
         return 1
     return 0
 

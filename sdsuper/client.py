@@ -28,7 +28,9 @@ class ProtocolError(SdsuperError):
 
 
 class Client:
-    """A connection to one daemon. `timeout` is in seconds and holds for each single wait; None waits for ever."""
+    """A connection to one daemon. `timeout` is in seconds and holds for each single wait; None waits for ever. A call
+    that was given up (timeout, Control-C) closes the connection: its reply must not be taken for another's.
+    """
 
     def __init__(self, path: str, timeout: float | None = None) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -57,15 +59,17 @@ class Client:
         """Call `method` (`List`, or `org.varlink.service.GetInfo`) and return the reply's parameters."""
         name = method if "." in method else f"{INTERFACE}.{method}"
         sent = {key: value for key, value in parameters.items() if value is not None}
-        self._socket.sendall(json.dumps({"method": name, "parameters": sent}).encode() + b"\0")
-        reply = json.loads(self._receive())
-        error, values = reply.get("error"), reply.get("parameters") or {}
+        try:
+            self._socket.sendall(json.dumps({"method": name, "parameters": sent}).encode() + b"\0")
+            message = self._receive()
+        except BaseException:
+            self.close()
+            raise
+        error, values = _decoded(name, message)
         if error == f"{INTERFACE}.Refused" and values.get("fault") in FAULTS:
             raise Refusal(values["fault"], values.get("detail", ""))
         if error:
             raise ProtocolError(f"{name}: {error.rpartition('.')[2]} {' '.join(map(str, values.values()))}".rstrip())
-        if not isinstance(values, dict):
-            raise ProtocolError(f"{name}: the reply has no parameters")
         return values
 
     def open_log(self, name: str | None = None, channel: str = "stdout") -> tuple[int, str]:
@@ -81,8 +85,20 @@ class Client:
             if end:
                 self._buffer = rest
                 return message
-            data, fds, _flags, _address = socket.recv_fds(self._socket, 1 << 18, 4)
+            data, fds, _flags, _address = socket.recv_fds(self._socket, 1 << 18, 4, socket.MSG_CMSG_CLOEXEC)
             self._fds += fds
             if not data:
                 raise ConnectionError("the daemon closed the connection")
             self._buffer += data
+
+
+def _decoded(name: str, message: bytes) -> "tuple[str, dict[str, Any]]":
+    """The error's name (or nothing) and the parameters of a reply."""
+    try:
+        reply = json.loads(message)
+        error, values = reply.get("error") or "", reply.get("parameters") or {}
+    except (ValueError, AttributeError, RecursionError):
+        error, values = None, None
+    if not isinstance(error, str) or not isinstance(values, dict):
+        raise ProtocolError(f"{name}: the answer is not Varlink")
+    return error, values

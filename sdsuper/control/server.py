@@ -7,6 +7,7 @@ else anything. Must not: block, or know what a command does.
 Sources: https://varlink.org/Method-Call, unix(7). Limits are constants below.
 """
 
+import errno
 import json
 import os
 import socket
@@ -23,6 +24,8 @@ from sdsuper.system.loop import EPOLLIN, EPOLLOUT, Loop, Timer
 
 MESSAGE_BYTES = 256 * 1024        # one call
 CONNECTIONS = 256                 # at once; one more is closed as it comes
+RESERVED = 32                     # of them, for root and the owner alone
+ACCEPT_PAUSE = 0.5                # seconds; when there is no descriptor for a client
 MESSAGE_SECONDS = 10.0            # from a message's first byte to its last
 REPLY_SECONDS = 30.0              # for the reader to take something of what waits for it
 SO_PEERGROUPS = 59                # unix(7); not in Python's socket module
@@ -96,36 +99,36 @@ class Connection:
         return len(self._in) <= MESSAGE_BYTES
 
     def _take(self) -> None:
-        """Handle the complete messages while no call is under way."""
-        while not self._busy and self._socket.fileno() >= 0:
-            end = self._in.find(b"\0")
-            if end < 0:
-                break
+        """Handle one complete message, unless a call is under way or a reply has not been read."""
+        if self._busy or self._out or self._socket.fileno() < 0:
+            return
+        end = self._in.find(b"\0")
+        if end >= 0:
             message = bytes(self._in[:end])
             del self._in[:end + 1]
+            self._limit(None)
             self._busy = True
             self._server.dispatch(self, message)
-        self._limit(MESSAGE_SECONDS if self._in and not self._busy else None)
+        elif self._in and self._deadline is None:
+            self._limit(MESSAGE_SECONDS)
 
     def answer(self, message: Values, fd: int | None, oneway: bool) -> None:
         """Send a reply and go on with the next call."""
         self._busy = False
         if self._socket.fileno() < 0:
             return
-        if not oneway:
-            self._out += json.dumps(message, separators=(",", ":")).encode() + b"\0"
-            if fd is not None:
-                self._fds.append(os.dup(fd))
-            try:
-                self._send()
-            except OSError:
-                self.close()
-                return
-        self._server.loop.soon(0, self._take)
+        try:
+            if not oneway:
+                self._out += json.dumps(message, separators=(",", ":")).encode() + b"\0"
+                if fd is not None:
+                    self._fds.append(os.dup(fd))
+            self._send()
+        except OSError:
+            self.close()
 
     def _send(self) -> None:
         try:
-            if self._out and self._fds:
+            if self._fds:
                 sent = socket.send_fds(self._socket, [self._out], self._fds)
                 for fd in self._fds:
                     os.close(fd)
@@ -138,6 +141,8 @@ class Connection:
         # until it has read its reply, no more is taken from it
         self._server.loop.rearm(self._socket.fileno(), EPOLLOUT if self._out else EPOLLIN)
         self._limit(REPLY_SECONDS if self._out else None)
+        if self._in and not self._out:
+            self._server.loop.soon(0, self._take)       # not now: others have their turn first
 
     def _limit(self, seconds: float | None) -> None:
         if self._deadline is not None:
@@ -169,14 +174,22 @@ class Server:
     def _accept(self, _events: int) -> None:
         try:
             peer, _address = self._listener.accept()
-        except OSError:
-            return                      # it went away, or there is no descriptor for it now
+        except OSError as error:
+            if error.errno != errno.ECONNABORTED:       # no descriptor for it now; it would be announced without end
+                self.loop.rearm(self._listener.fileno(), 0)
+                self.loop.soon(ACCEPT_PAUSE, self._accept_again)
+            return
         peer.setblocking(False)
         level = level_of(peer, self._group)
-        if level is Level.NOTHING or len(self.connections) >= CONNECTIONS:
+        room = CONNECTIONS - (0 if level is Level.ADMIN else RESERVED)
+        if level is Level.NOTHING or len(self.connections) >= room:
             peer.close()
             return
         self.connections.add(Connection(self, peer, level))
+
+    def _accept_again(self) -> None:
+        if self._listener.fileno() >= 0:
+            self.loop.rearm(self._listener.fileno(), EPOLLIN)
 
     # ---- calls ----------------------------------------------------------------------------------------------------
 
@@ -221,19 +234,21 @@ class Server:
                         "interfaces": [SERVICE, INTERFACE]})
         elif name == "GetInterfaceDescription":
             wanted = call.parameters.get("interface")
-            if wanted == INTERFACE:
+            if not isinstance(wanted, str):
+                call.error(f"{SERVICE}.InvalidParameter", {"parameter": "interface"})
+            elif wanted == INTERFACE:
                 call.reply({"description": DESCRIPTION})
             elif wanted == SERVICE:
                 call.reply({"description": SERVICE_DESCRIPTION})
             else:
-                call.error(f"{SERVICE}.InterfaceNotFound", {"interface": str(wanted)})
+                call.error(f"{SERVICE}.InterfaceNotFound", {"interface": wanted})
         else:
             call.error(f"{SERVICE}.MethodNotFound", {"method": call.method})
 
 
 def level_of(peer: socket.socket, group: int | None) -> Level:
     """What the process at the other end may do; the kernel tells who it was when it connected (unix(7))."""
-    pid, uid, gid = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    pid, uid, gid = struct.unpack("iII", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     if uid in (0, os.geteuid()) and pid > 0:       # pid 0: from another pid namespace, nobody we could know
         return Level.ADMIN
     if group is None:
@@ -273,12 +288,14 @@ def _remove_stale(path: str) -> None:
             raise StartError(f"cannot listen on {path}: it exists and is not a socket")
     except FileNotFoundError:
         return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
         try:
             probe.connect(path)
         except ConnectionRefusedError:
             os.unlink(path)
             return
+        except BlockingIOError:
+            pass                        # it lives, and is very busy
     raise StartError(f"cannot listen on {path}: another sdsuper answers there; stop it first, or set control_socket")
 
 

@@ -59,16 +59,12 @@ class Daemon:
         system.reserve_low_fds()
         raised = raise_limits(settings.minfds, settings.minprocs)
         cgroups = CgroupTree.find(settings.cgroup, settings.identifier, settings.pidfile, settings.user)
-        self._drop_privileges()
-        if settings.directory is not None:
-            try:
-                os.chdir(settings.directory)
-            except OSError as error:
-                raise StartError(f"can't chdir into {settings.directory!r}: {error.strerror}") from None
-        os.umask(settings.umask)
-        self._open_log()
-        self._pidfile = Pidfile(settings.pidfile)
-        listener = listen(settings.control_socket, settings.control_group)
+        try:
+            listener = self._prepare()
+        except StartError:
+            if cgroups is not None:
+                cgroups.discard()
+            raise
         if not self._foreground:
             self.log.write("info", "daemonizing the supervisord process")
             self.log.flush()
@@ -87,6 +83,24 @@ class Daemon:
         return 0
 
     # ---- beginning ------------------------------------------------------------------------------------------------
+
+    def _prepare(self) -> socket:
+        """Become what the settings say, and take what only one daemon can have; returns the control socket."""
+        settings = self.model.supervisord
+        self._drop_privileges()
+        if settings.directory is not None:
+            try:
+                os.chdir(settings.directory)
+            except OSError as error:
+                raise StartError(f"can't chdir into {settings.directory!r}: {error.strerror}") from None
+        os.umask(settings.umask)
+        self._open_log()
+        self._pidfile = Pidfile(settings.pidfile)
+        try:
+            return listen(settings.control_socket, settings.control_group)
+        except StartError:
+            self._pidfile.remove()
+            raise
 
     def _drop_privileges(self) -> None:
         user = self.model.supervisord.user

@@ -1,10 +1,11 @@
 """Taking terminal control sequences out of output (`strip_ansi`). PURE.
 
 Promises: what stays is byte for byte what the program wrote; a sequence that arrives in two pieces is recognised.
-Sequences: ECMA-48 CSI (`ESC [ parameters final`), OSC (`ESC ] … BEL` or `ESC \\`), and two-byte escapes.
+Sequences: ECMA-48 CSI (`ESC [ parameters final`), OSC (`ESC ] … BEL` or `ESC \\`), and the short escapes of ECMA-35
+(`ESC c`, `ESC ( B`, which is half of what `tput sgr0` prints).
 """
 
-_LONGEST = 4096      # bytes of an unfinished sequence that are held back; more is no sequence and is let through
+_LONGEST = 4096      # bytes of a sequence; what is longer is none and is let through, so no more is ever held back
 
 
 class AnsiStripper:
@@ -26,31 +27,38 @@ class AnsiStripper:
         while at >= 0:
             out.append(data[done:at])
             done = _end_of_sequence(data, at)
-            if done < 0:
-                if len(data) - at > _LONGEST:
-                    out.append(data[at:])
-                else:
-                    self._rest = data[at:]
+            if done < 0 and len(data) - at < _LONGEST:
+                self._rest = data[at:]
                 return b"".join(out)
+            if done < 0:
+                out.append(b"\x1b")
+                done = at + 1
             at = data.find(b"\x1b", done)
         out.append(data[done:])
         return b"".join(out)
 
 
 def _end_of_sequence(data: bytes, at: int) -> int:
-    """The offset after the sequence that begins at `at`; -1 where it is not complete."""
-    if at + 1 >= len(data):
+    """The offset after the sequence that begins at `at`; -1 where it is not complete, or too long to be one."""
+    limit = min(len(data), at + _LONGEST)
+    if at + 1 >= limit:
         return -1
     kind = data[at + 1]
-    if kind == 0x5B:                                   # CSI: until a final byte
-        for i in range(at + 2, len(data)):
-            if 0x40 <= data[i] <= 0x7E:
-                return i + 1
-            if not 0x20 <= data[i] <= 0x3F:
-                return i                               # not a sequence after all: only the introducer goes
-        return -1
     if kind == 0x5D:                                   # OSC: until BEL or ST
-        bell, terminator = data.find(b"\x07", at), data.find(b"\x1b\\", at + 2)
-        ends = [end for end in (bell + 1 if bell >= 0 else 0, terminator + 2 if terminator >= 0 else 0) if end]
-        return min(ends) if ends else -1
-    return at + 2 if 0x40 <= kind <= 0x5F else at + 1
+        escape = data.find(b"\x1b", at + 2, limit)
+        bell = data.find(b"\x07", at + 2, escape if escape >= 0 else limit)
+        if bell >= 0:
+            return bell + 1
+        if escape < 0 or escape + 1 >= limit:
+            return -1
+        return escape + 2 if data[escape + 1] == 0x5C else at + 2
+    if kind == 0x5B:
+        begin, least, middle = at + 2, 0x40, 0x3F      # CSI: parameters, then a final byte
+    else:
+        begin, least, middle = at + 1, 0x30, 0x2F      # ESC, intermediate bytes, a final byte
+    for i in range(begin, limit):
+        if least <= data[i] <= 0x7E:
+            return i + 1
+        if not 0x20 <= data[i] <= middle:
+            return i                                   # not a sequence after all: only what looked like one goes
+    return -1

@@ -103,8 +103,9 @@ def _directory(path: str, user: User | None) -> Iterator[tuple[int, str]]:
                 raise OSError(error.errno, error.strerror, path) from None
             os.close(fd)
             fd = inner
-            if not acting and user is not None and _belongs_to_others(fd):
-                acting = _act_as(user)
+            if not acting and user is not None and before[0] == 0 != user.uid and _belongs_to_others(fd):
+                acting = True               # only root can, and only root needs to
+                _act_as(user)
         yield fd, name
     finally:
         if acting:
@@ -116,23 +117,27 @@ def _directory(path: str, user: User | None) -> Iterator[tuple[int, str]]:
 
 def _followed(part: str, directory: int, acting: bool, path: str) -> str:
     """The target of a link on the way, if only we or root can have made it."""
-    facts = os.stat(part, dir_fd=directory, follow_symlinks=False)
-    if not stat.S_ISLNK(facts.st_mode):
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
-    if acting or facts.st_uid not in (0, os.geteuid()) or _belongs_to_others(directory):
-        raise OSError(errno.ELOOP, f"has a symbolic link of another user on its way ('{part}')", path)
-    return os.readlink(part, dir_fd=directory)
+    try:
+        link = os.open(part, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
+    try:                                    # whose it is and where it leads, of one and the same link
+        facts = os.fstat(link)
+        if not stat.S_ISLNK(facts.st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+        if acting or facts.st_uid not in (0, os.geteuid()) or _belongs_to_others(directory):
+            raise OSError(errno.ELOOP, f"has a symbolic link of another user on its way ('{part}')", path)
+        return os.readlink("", dir_fd=link)
+    finally:
+        os.close(link)
 
 
 def _belongs_to_others(directory: int) -> bool:
     return os.fstat(directory).st_uid not in (0, os.geteuid())
 
 
-def _act_as(user: User) -> bool:
-    """Take the user's effective ids; only root can, and only root needs to."""
-    if os.geteuid() != 0 or user.uid == 0:
-        return False
+def _act_as(user: User) -> None:
+    """Take the user's effective ids."""
     os.setgroups(user.groups)
     os.setegid(user.gid)
     os.seteuid(user.uid)
-    return True

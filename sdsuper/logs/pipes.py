@@ -20,7 +20,7 @@ from sdsuper.logs.ansi import AnsiStripper
 from sdsuper.logs.sinks import ConsoleSink, Sink, SyslogSink
 
 READ_BYTES = 256 * 1024
-PIPE_BYTES = 64 * 1024             # what pipe2(2) gives
+FILLING_BYTES = 32 * 1024          # a read of this much says that the pipe fills up: half of the 64 KiB of pipe2(2)
 LARGE_PIPE_BYTES = 1024 * 1024     # fs.pipe-max-size, the most an unprivileged process may ask for
 BUSY_BYTES = 128 * 1024            # a read of less than this means: let the pipe fill
 DRAIN_DELAY = 0.001
@@ -33,7 +33,7 @@ WRITABLE = 0x004 | (1 << 30)       # EPOLLOUT | EPOLLONESHOT
 class Loop(Protocol):
     """What is needed of the event loop (system/loop.py)."""
 
-    def watch(self, fd: int, events: int, call: Callable[[int], object]) -> None:
+    def watch(self, fd: int, events: int, call: Callable[[int], object], bulk: bool = False) -> None:
         """Call when ready."""
 
     def rearm(self, fd: int, events: int) -> None:
@@ -42,7 +42,7 @@ class Loop(Protocol):
     def unwatch(self, fd: int) -> None:
         """Forget."""
 
-    def soon(self, seconds: float, call: Callable[[], object]) -> object:
+    def soon(self, seconds: float, call: Callable[[], object], bulk: bool = False) -> object:
         """Call later."""
 
 
@@ -56,14 +56,16 @@ class Stream:
         self.strip = AnsiStripper() if strip else None
         self._large = False
 
-    def enlarge(self) -> None:
-        """Ask for a larger pipe, once."""
-        if not self._large:
+    def enlarge(self) -> bool:
+        """Ask for a larger pipe, once. False: it is as large as it can be."""
+        if self._large:
+            return False
+        try:
+            fcntl(self.fd, F_SETPIPE_SZ, LARGE_PIPE_BYTES)
             self._large = True
-            try:
-                fcntl(self.fd, F_SETPIPE_SZ, LARGE_PIPE_BYTES)
-            except OSError:
-                pass      # the user's share of pipe memory is used up; it goes on with what it has
+        except OSError:
+            pass          # the user's share of pipe memory is used up; it is read without delay then
+        return True
 
 
 class Pump:
@@ -77,7 +79,7 @@ class Pump:
 
     def add(self, stream: Stream) -> None:
         """Begin to read."""
-        self._loop.watch(stream.fd, READABLE, lambda _events: self._move(stream))
+        self._loop.watch(stream.fd, READABLE, lambda _events: self._move(stream), bulk=True)
 
     def drain(self, stream: Stream) -> None:
         """Take all that is in the pipe now: the writer has ended. The stream stays open while others hold the pipe."""
@@ -101,18 +103,17 @@ class Pump:
         stream.on_end(stream)
 
     def _move(self, stream: Stream) -> None:
-        if stream.fd < 0:
+        if stream.fd < 0 or self._hold(stream):
             return
         count = self._read(stream)
         if stream.fd < 0 or self._hold(stream):
             return
         if count == 0 or count >= BUSY_BYTES:
             self._loop.rearm(stream.fd, READABLE)
-        elif count >= PIPE_BYTES:
-            stream.enlarge()
+        elif count >= FILLING_BYTES and stream.enlarge():
             self._loop.rearm(stream.fd, READABLE)
         else:
-            self._loop.soon(DRAIN_DELAY, lambda: self._move(stream))
+            self._loop.soon(DRAIN_DELAY, lambda: self._move(stream), bulk=True)
 
     def _read(self, stream: Stream) -> int:
         """One read, one write a sink. Returns the bytes, 0 for nothing there, -1 for the end (the stream is closed
@@ -132,8 +133,7 @@ class Pump:
             sink.write(data)
         return count
 
-    # ---- a console that is slower than the program
-    # ---------------------------------------------------------------------
+    # ---- a console that is slower than the program ----------------------------------------------------------------
 
     def _hold(self, stream: Stream) -> bool:
         """Whether the stream has to wait for a console's reader; its program then waits, too, as with a terminal."""
@@ -152,5 +152,6 @@ class Pump:
             self._loop.rearm(sink.fd, WRITABLE)
             return
         self._loop.unwatch(sink.fd)
-        for stream in self._held.pop(sink.fd):
+        filler, *others = self._held.pop(sink.fd)      # who filled the console comes last
+        for stream in (*others, filler):
             self._move(stream)

@@ -16,6 +16,7 @@ from sdsuper.logs import opening, rotate
 
 Say = Callable[[str], None]
 
+PENDING_BYTES = 16 << 20    # what waits for a console that nobody reads; drained output of programs that end adds up
 COMPLAINT_PAUSE = 60.0      # seconds between two complaints of one sink
 REOPEN_PAUSE = 1.0          # seconds between two tries to open a file that could not be opened
 #: The program goes on without its log when it is one of these; anything else is a mistake that its owner should see at
@@ -146,13 +147,18 @@ class ConsoleSink(Sink):
     who writes should hold back while there is any (see `full`).
     """
 
-    __slots__ = ("_owned", "fd", "pending")
+    __slots__ = ("_owned", "_socket", "fd", "pending")
 
     def __init__(self, fd: int, say: Say) -> None:
         super().__init__(say)
         self.pending = bytearray()
         self.fd, self._owned = fd, False
-        if stat.S_ISFIFO(os.fstat(fd).st_mode) or os.isatty(fd):
+        self._socket: socket.socket | None = None
+        mode = os.fstat(fd).st_mode
+        if stat.S_ISSOCK(mode):         # the journal's, when systemd starts us
+            self._socket = socket.socket(fileno=os.dup(fd))
+            self.fd = self._socket.fileno()
+        elif stat.S_ISFIFO(mode) or os.isatty(fd):
             # a description of our own: O_NONBLOCK on the shared one would change it for the shell, too
             try:
                 self.fd = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
@@ -168,9 +174,12 @@ class ConsoleSink(Sink):
     def write(self, data: memoryview) -> None:
         """Write now, or as soon as the reader lets us."""
         if self.pending:
-            self.pending += data
+            self.flush()
+        rest = data if self.pending else data[self._try(data):]
+        if len(self.pending) + len(rest) > PENDING_BYTES:
+            self._lose(len(rest), "nobody reads the console")
         else:
-            self.pending += data[self._try(data):]
+            self.pending += rest
 
     def flush(self) -> None:
         """The descriptor is writable again."""
@@ -182,7 +191,10 @@ class ConsoleSink(Sink):
         done = 0
         try:
             while done < len(data):
-                done += os.write(self.fd, data[done:])
+                if self._socket is not None:
+                    done += self._socket.send(data[done:], socket.MSG_DONTWAIT)
+                else:
+                    done += os.write(self.fd, data[done:])
         except BlockingIOError:
             return done
         except OSError as error:
@@ -195,6 +207,8 @@ class ConsoleSink(Sink):
         if self._owned:
             os.close(self.fd)
             self._owned = False
+        if self._socket is not None:
+            self._socket.close()
 
 
 class SyslogSink(Sink):
@@ -216,19 +230,21 @@ class SyslogSink(Sink):
 
     def write(self, data: memoryview) -> None:
         """Send the complete lines and keep the rest until it is complete."""
-        *lines, self._part = (self._part + data).split(b"\n")
-        while len(self._part) > self.LONGEST:
-            lines.append(self._part[:self.LONGEST])
-            self._part = self._part[self.LONGEST:]
+        *lines, rest = (self._part + data).split(b"\n")
         for line in lines:
-            if line:
-                self._send(line)
+            self._send_pieces(line, 0)
+        self._part = self._send_pieces(rest, self.LONGEST)
 
     def end(self) -> None:
         """The stream has ended: the last line has no newline."""
-        if self._part:
-            self._send(self._part)
-            self._part = b""
+        self._part = self._send_pieces(self._part, 0)
+
+    def _send_pieces(self, line: bytes, most: int) -> bytes:
+        """Send a line from its beginning until no more than `most` bytes are left, which are returned."""
+        while len(line) > most:
+            self._send(line[:self.LONGEST])
+            line = line[self.LONGEST:]
+        return line
 
     def _send(self, line: bytes) -> None:
         head = f"<{self._priority}>{strftime('%b %e %H:%M:%S')} {self._ident}[{self.pid}]: ".encode()

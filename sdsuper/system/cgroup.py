@@ -28,21 +28,22 @@ class CgroupTree:
     The methods below `create` take the directory of one run's cgroup. One that is gone has no processes.
     """
 
-    def __init__(self, directory: str, user: User | None = None) -> None:
+    def __init__(self, directory: str, user: User | None = None, own: bool = False) -> None:
         """Make the directory, or take it over with what is in it; let `user` work in it after privileges were dropped.
 
-        Raises OSError, and StartError where it is no usable cgroup.
+        `own`: its name is this daemon's alone, so that an earlier life of the daemon must have made it. Raises OSError,
+        and StartError where it is no usable cgroup.
         """
-        self.directory = directory
+        self.directory, self._own = directory, own
         self._made = _make(directory)
         try:
             kind = _read(f"{directory}/cgroup.type").strip()
             _read(f"{directory}/cgroup.events")
         except OSError:
-            self.close()
+            self.discard()
             raise StartError(f"cgroup {directory}: not in a cgroup2 file system") from None
         if kind != "domain":
-            self.close()
+            self.discard()
             raise StartError(f"cgroup {directory}: of type '{kind}', 'domain' expected")
         if user is not None and user.uid != os.geteuid():
             self._give_to(user)
@@ -66,7 +67,7 @@ class CgroupTree:
             # A process may be moved by whoever may write where the old and the new cgroup meet, which is here.
             if os.access(f"{own}/cgroup.procs", os.W_OK):
                 try:
-                    return cls(f"{own}/{name}", user)
+                    return cls(f"{own}/{name}", user, True)
                 except (OSError, StartError):
                     continue
         return None
@@ -100,9 +101,20 @@ class CgroupTree:
         raise OSError(EEXIST, os.strerror(EEXIST), path)
 
     def close(self) -> None:
-        """Remove the tree if it was made by this daemon and nobody is left in it."""
-        if not self.leftovers() and self._made:
+        """Remove the tree if it is the daemon's own and nobody is left in it."""
+        if not self.leftovers() and (self._made or self._own):
+            self._remove_tree()
+
+    def discard(self) -> None:
+        """The daemon does not start after all: remove what `__init__` has made, and nothing of another daemon's."""
+        if self._made:
+            self._remove_tree()
+
+    def _remove_tree(self) -> None:
+        try:
             self.remove(self.directory)
+        except PermissionError:
+            pass    # privileges were dropped: the directory above is not ours, and we are in the tree ourselves
 
     def remove(self, path: str) -> bool:
         """Remove a cgroup and the empty ones inside it. False: processes are still there. Raises OSError for anything

@@ -4,29 +4,32 @@ Promises: no tick; with nothing due and nothing readable it sleeps for ever. Sig
 callbacks, never inside one, and before the descriptors of the same turn. Times are time.monotonic() seconds. What a
 callback raises goes to `on_error`, and the loop goes on. Must not: know what the callbacks do.
 
-Sources: epoll(7), signal.set_wakeup_fd of Python's documentation. A turn takes few events, so that a flood of output
-cannot keep a client of the control socket waiting; epoll gives the ready descriptors in turn, so none is forgotten.
+Sources: epoll(7), signal.set_wakeup_fd of Python's documentation. Moving output is `bulk` work: of it a turn does two
+pieces, after everything else, so that a flood of output cannot keep a client or a dead child waiting.
 """
 
 import os
 import signal
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from heapq import heappop, heappush
 from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLONESHOT, EPOLLOUT, EPOLLPRI, epoll
 from time import monotonic
 
 __all__ = ["EPOLLERR", "EPOLLHUP", "EPOLLIN", "EPOLLONESHOT", "EPOLLOUT", "EPOLLPRI", "Loop", "Timer"]
 
-EVENTS_A_TURN = 8
+EVENTS_A_TURN = 64
+BULK_A_TURN = 2
 
 
 class Timer:
     """A call at a time. `cancel` forgets it; it is then dropped when its time comes."""
 
-    __slots__ = ("call", "when")
+    __slots__ = ("bulk", "call", "when")
 
-    def __init__(self, when: float, call: Callable[[], object]) -> None:
-        self.when = when
+    def __init__(self, when: float, call: Callable[[], object], bulk: bool) -> None:
+        self.when, self.bulk = when, bulk
         self.call: Callable[[], object] | None = call
 
     def cancel(self) -> None:
@@ -43,6 +46,8 @@ class Loop:
     def __init__(self) -> None:
         self._epoll = epoll()
         self._calls: dict[int, Callable[[int], object]] = {}
+        self._bulk_fds: set[int] = set()
+        self._bulk: deque[Callable[[], object]] = deque()
         self._timers: list[Timer] = []
         self._signals: dict[int, Callable[[], object]] = {}
         self._running = False
@@ -62,12 +67,14 @@ class Loop:
 
     # ---- what to wait for -----------------------------------------------------------------------------------------
 
-    def watch(self, fd: int, events: int, call: Callable[[int], object]) -> None:
+    def watch(self, fd: int, events: int, call: Callable[[int], object], bulk: bool = False) -> None:
         """Call `call(events)` when the descriptor is ready. Raises PermissionError for plain files: they are always
         ready.
         """
         self._epoll.register(fd, events)
         self._calls[fd] = call
+        if bulk:
+            self._bulk_fds.add(fd)
 
     def rearm(self, fd: int, events: int) -> None:
         """Change what a watched descriptor waits for; arms a one-shot again."""
@@ -76,6 +83,7 @@ class Loop:
     def unwatch(self, fd: int) -> None:
         """Forget a descriptor; to be called before it is closed."""
         if self._calls.pop(fd, None) is not None:
+            self._bulk_fds.discard(fd)
             self._epoll.unregister(fd)
 
     def on_signal(self, number: int, call: Callable[[], object]) -> None:
@@ -86,13 +94,15 @@ class Loop:
 
     def at(self, when: float, call: Callable[[], object]) -> Timer:
         """Call `call()` once it is `when`."""
-        timer = Timer(when, call)
+        timer = Timer(when, call, False)
         heappush(self._timers, timer)
         return timer
 
-    def soon(self, seconds: float, call: Callable[[], object]) -> Timer:
+    def soon(self, seconds: float, call: Callable[[], object], bulk: bool = False) -> Timer:
         """Call `call()` in so many seconds."""
-        return self.at(monotonic() + seconds, call)
+        timer = Timer(monotonic() + seconds, call, bulk)
+        heappush(self._timers, timer)
+        return timer
 
     # ---- running --------------------------------------------------------------------------------------------------
 
@@ -108,19 +118,24 @@ class Loop:
 
     def turn(self, wait: bool = True) -> None:
         """One round: wait for something (or only look), call for it, then for the deadlines that have passed."""
-        ready = self._epoll.poll(self._timeout() if wait else 0, EVENTS_A_TURN)
+        ready = self._epoll.poll(self._timeout() if wait and not self._bulk else 0, EVENTS_A_TURN)
         for fd, _events in ready:
             if fd == self._wake_read:
                 self._take_signals()
         for fd, events in ready:
-            call = self._calls.get(fd)      # an earlier call of this turn may have removed it
-            if call is not None:
-                try:
-                    call(events)
-                except Exception as error:
-                    self.on_error(error)
+            if fd in self._bulk_fds:
+                self._bulk.append(partial(self._ready, fd, events))
+            elif fd in self._calls:
+                self._guarded(partial(self._ready, fd, events))
         if self._timers:
             self._take_timers()
+        for _ in range(min(BULK_A_TURN, len(self._bulk))):
+            self._guarded(self._bulk.popleft())
+
+    def _ready(self, fd: int, events: int) -> None:
+        call = self._calls.get(fd)      # an earlier call may have removed it
+        if call is not None:
+            call(events)
 
     def _timeout(self) -> float | None:
         while self._timers and self._timers[0].call is None:
@@ -130,9 +145,13 @@ class Loop:
     def _take_timers(self) -> None:
         now = monotonic()
         while self._timers and self._timers[0].when <= now:
-            call = heappop(self._timers).call
-            if call is not None:
-                self._guarded(call)
+            timer = heappop(self._timers)
+            if timer.call is None:
+                continue
+            if timer.bulk:
+                self._bulk.append(timer.call)
+            else:
+                self._guarded(timer.call)
 
     def _take_signals(self) -> None:
         try:

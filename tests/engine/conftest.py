@@ -1,4 +1,4 @@
-"""Real daemons: started from a configuration in the test's directory, asked over their control socket, ended at the end."""
+"""Real daemons: started from a configuration in the test's directory, asked over their control socket, always ended."""
 
 import os
 import re

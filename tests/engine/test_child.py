@@ -49,8 +49,8 @@ def found(daemon: Daemon, name: str) -> Any:
 
 
 def test_environment(start: Start) -> None:
-    private = {name: "x" for name in ("WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES",
-                                      "FDSTORE", "INVOCATION_ID", "CREDENTIALS_DIRECTORY", "JOURNAL_STREAM")}
+    private = dict.fromkeys(("WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "FDSTORE",
+                             "INVOCATION_ID", "CREDENTIALS_DIRECTORY", "JOURNAL_STREAM"), "x")
     daemon = begin(
         start, "[unix_http_server]\n file={dir}/http.sock\n"
         "[program:web]\nprocess_name=web1\nenvironment=B=\"2\",SUPERVISOR_ENABLED=\"no\"\n"
@@ -109,7 +109,8 @@ def test_user_and_groups(start: Start) -> None:
         assert seen["groups"] == sorted(set(os.getgrouplist("nobody", gid)))
         assert int(seen["CapEff"], 16) == 0
     given, kept = found(daemon, "name")["environment"], found(daemon, "number")["environment"]
-    assert [given[key] for key in ("HOME", "USER", "LOGNAME", "SHELL")] == [nobody.pw_dir, "nobody", "nobody", nobody.pw_shell]
+    assert [given[key] for key in ("HOME", "USER", "LOGNAME", "SHELL")] == [
+        nobody.pw_dir, "nobody", "nobody", nobody.pw_shell]
     assert kept["HOME"] == os.environ["HOME"]
     assert found(daemon, "root")["uid"] == [0, 0, 0]
 
@@ -117,7 +118,8 @@ def test_user_and_groups(start: Start) -> None:
 def test_limits(start: Start) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     daemon = begin(start, "[program:plain]\n[program:own]\nrlimit_nofile=99:100\nrlimit_core=0\nrlimit_fsize=1MB\n",
-                   main={"minfds": str(soft // 2 + 1)}, before=["sh", "-c", f'ulimit -S -n {soft // 2}; exec "$@"', "sh"])
+                   main={"minfds": str(soft // 2 + 1)},
+                   before=["sh", "-c", f'ulimit -S -n {soft // 2}; exec "$@"', "sh"])
     plain, own = found(daemon, "plain")["limits"], found(daemon, "own")["limits"]
     assert resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE) == (soft // 2 + 1, hard)
     assert plain["RLIMIT_NOFILE"] == [soft // 2, hard], "as they were before the daemon raised its own"
@@ -160,7 +162,8 @@ def test_cgroup(start: Start) -> None:
 
 
 def test_arguments_are_split_as_by_a_shell(start: Start) -> None:
-    daemon = start("[program:web]\ncommand={python} {dir}/look {dir}/found \"a b\" 'c \"d' e\\ f $HOME * %%x\nautostart=false\n")
+    daemon = start("[program:web]\ncommand={python} {dir}/look {dir}/found \"a b\" 'c \"d' e\\ f $HOME * %%x\n"
+                   "autostart=false\n")
     (daemon.directory / "look").write_text(LOOK)
     daemon.call("Start", name="web", wait=False)
     assert daemon.json("found")["argv"][2:] == ["a b", 'c "d', "e f", "$HOME", "*", "%x"]

@@ -51,17 +51,17 @@ def test_a_full_disk(small_disk: Path, start: Start) -> None:
     daemon.wait(lambda: (small_disk / "out").read_text().endswith("after\n"), "writes resume")
     assert daemon.status("web")["pid"] == pid
     complaints = [line for line in daemon.messages if "No space left" in line]
-    assert len(complaints) == 1 and re.match(r"ERRO web stdout: cannot write to .*/out: No space left on device; \d+ bytes "
-                                             r"lost so far", complaints[0])
+    assert len(complaints) == 1
+    assert re.match(r"ERRO web stdout: cannot write to .*/out: No space left on device; \d+ bytes lost", complaints[0])
     daemon.stop()
 
 
 @pytest.mark.root
 def test_a_disk_that_is_full_at_the_start(small_disk: Path, start: Start) -> None:
-    with open(small_disk / "filler", "wb") as file:
+    with open(small_disk / "filler", "wb", buffering=0) as file:
         try:
             while file.write(b"x" * 4096):
-                file.flush()
+                pass
         except OSError:
             pass
     for number in range(1000):
@@ -76,8 +76,12 @@ def test_a_disk_that_is_full_at_the_start(small_disk: Path, start: Start) -> Non
     for path in small_disk.glob("[fi]*"):
         path.unlink()
     lines = iter(range(1000))
-    daemon.wait(lambda: say(daemon, str(next(lines))) or (small_disk / "out").exists() and (small_disk / "out").stat().st_size,
-                "writes resume", limit=5)
+
+    def written() -> int:
+        say(daemon, str(next(lines)))
+        return (small_disk / "out").stat().st_size if (small_disk / "out").exists() else 0
+
+    daemon.wait(written, "writes resume", limit=5)
     daemon.stop()
 
 
@@ -110,7 +114,8 @@ def plant(kind: str, logs: Path, target: Path) -> None:
 
 
 KINDS = {"symbolic link": "is a symbolic link", "dangling link": "is a symbolic link", "FIFO": "is not a regular file",
-         "hard link": "has more than one name (hard link)", "device": "is not a regular file", "directory": "Is a directory"}
+         "hard link": "has more than one name (hard link)", "device": "is not a regular file",
+         "directory": "Is a directory"}
 
 
 @pytest.mark.root
@@ -170,6 +175,7 @@ def test_in_a_users_directory_the_user_writes(start: Start, logs: Path, director
     secret.chmod(0o600)
     daemon = start(CAT + "user=nobody\nstdout_logfile_maxbytes=1KB\nstdout_logfile_backups=1\n")
     say(daemon, "x" * 2000)
+    daemon.wait((logs / "out.1").exists, "it is rotated")
     say(daemon, "one")
     daemon.wait(lambda: (logs / "out").exists() and (logs / "out").read_text() == "one\n")
     for name in ("out", "out.1"):
@@ -195,7 +201,8 @@ def test_in_roots_directory_root_writes_for_a_user(start: Start, logs: Path) -> 
 
 
 def test_auto_logs(start: Start, directory: Path, logs: Path) -> None:
-    text = "[program:web]\ncommand=sh -c 'echo hello; exec sleep 1000'\n[program:idle]\ncommand=sleep 1\nautostart=false\n"
+    text = "[program:web]\ncommand=sh -c 'echo hello; exec sleep 1000'\n" \
+           "[program:idle]\ncommand=sleep 1\nautostart=false\n"
     main = {"childlogdir": str(logs), "identifier": "mine"}
     (logs / "web-stdout---other-abcdefgh.log").touch()
     (logs / "web-stdout---mine-abcdefgh.log.1").touch()
@@ -227,4 +234,4 @@ def test_auto_logs_are_never_a_planted_file(start: Start, directory: Path, logs:
 def test_a_directory_that_is_not_there(start: Start) -> None:
     daemon = start(CAT, ready=False)
     assert daemon.process.wait(20) == 2
-    assert daemon.stderr.startswith(f"{daemon.config}:8: error: [program:web] stdout_logfile: no such directory: ")
+    assert daemon.stderr.startswith(f"{daemon.config}:9: error: [program:web] stdout_logfile: no such directory: ")

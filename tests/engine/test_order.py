@@ -56,7 +56,8 @@ def test_the_shutdown_goes_class_by_class(start: Start) -> None:
              "def end(*_): say('begins to end'); time.sleep(0.2); say('is done'); sys.exit()\n" \
              "signal.signal(15, end); say('is up'); time.sleep(1000)\n"
     names = {"base": 1, "mid1": 10, "mid2": 10, "mid3": 10, "top": 20}
-    daemon = start("".join(f"[program:{name}]\ncommand={{python}} {{dir}}/slow {name}\npriority={priority}\nautostart=false\n"
+    daemon = start("".join(f"[program:{name}]\ncommand={{python}} {{dir}}/slow {name}\npriority={priority}\n"
+                           f"autostart=false\n"
                            for name, priority in names.items()))
     (daemon.directory / "slow").write_text(source.replace("{dir}", str(daemon.directory)))
     daemon.call("Start", name="all", wait=False)

@@ -118,7 +118,8 @@ def test_a_stopped_program_stays_stopped_where_only_others_change(start: Start) 
 
 MISTAKES = {
     "a typo": ("[program:same]\ncommand=sleep 1000\nstartsecs=soon\n", 3, "[program:same] startsecs: "),
-    "an unknown user": ("[program:same]\ncommand=sleep 1000\nuser=no-such\n", 3, "[program:same] user: no such user: 'no-such'"),
+    "an unknown user": ("[program:same]\ncommand=sleep 1000\n"
+                        "user=no-such\n", 3, "[program:same] user: no such user: 'no-such'"),
     "a broken header": ("[program:same]\ncommand=sleep 1000\n[program:new\ncommand=sleep 5\n", 3, ""),
     "a bad expansion": ("[program:same]\ncommand=sleep %(nothing)s\n", 2, "[program:same] command: "),
     "no command": ("[program:same]\nstartsecs=1\n", 1, "[program:same] command: "),
@@ -205,6 +206,37 @@ def test_add_and_remove(start: Start) -> None:
     daemon.wait_state("gone", "STARTING", "RUNNING")
     with pytest.raises(Refusal, match="STILL_RUNNING: gone"):
         daemon.call("RemoveGroup", name="gone")
+
+
+def test_updates_take_turns(start: Start) -> None:
+    deaf = "[program:deaf]\ncommand={python} -c \"import signal, time; signal.signal(15, signal.SIG_IGN); " \
+           "print(flush=True); time.sleep(1000)\"\nstdout_logfile={dir}/out\nstopwaitsecs=1000\nstartsecs=0\n"
+    daemon = start(TWO + deaf)
+    daemon.wait(lambda: daemon.text("out"), "SIGTERM is ignored")
+    before = daemon.pids()
+    daemon.write(TWO)
+    first, second, third = daemon.client(), daemon.client(), daemon.client()
+    first._socket.sendall(b'{"method":"io.sdsuper.Control.Update"}\0')
+    daemon.wait_state("deaf", "STOPPING")
+    # while the program is on its way out, the configuration wants it back
+    daemon.write(TWO + deaf)
+    second._socket.sendall(b'{"method":"io.sdsuper.Control.Update"}\0')
+    third._socket.sendall(b'{"method":"io.sdsuper.Control.RemoveGroup","parameters":{"name":"deaf"}}\0')
+    for _ in range(20):
+        daemon.signal(signal.SIGHUP)
+        assert daemon.status("deaf")["state"] == "STOPPING", "nobody else is held up"
+    os.kill(before["deaf"], signal.SIGKILL)
+    assert b'"removed"' in first._receive()
+    assert b'{"group":"deaf","kind":"added"}' in second._receive()
+    assert b'"STILL_RUNNING"' in third._receive()
+    daemon.wait_log("configuration taken over: nothing has changed")
+    assert daemon.log.count("received SIGHUP") == 1
+    now = daemon.pids()
+    assert now.pop("deaf") != before.pop("deaf") and now == before
+    daemon.wait(lambda: daemon.text("out").count("\n") == 2, "SIGTERM is ignored again")
+    assert daemon.result("Stop", "deaf", wait=False)[0] == "SUCCESS"
+    daemon.result("Signal", "deaf", signal="KILL")
+    daemon.wait_state("deaf", "STOPPED")
 
 
 def test_a_storm_of_reloads(start: Start) -> None:

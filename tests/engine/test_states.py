@@ -1,6 +1,7 @@
 """States as clients see them: starting, failing, retrying, ending."""
 
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -35,7 +36,8 @@ def test_startsecs_0_runs_at_once(start: Start) -> None:
 
 
 def test_too_quick_ends_are_retried_with_growing_pauses(start: Start) -> None:
-    daemon = start("[program:bad]\ncommand=sh -c 'date +%%s.%%N >>{dir}/times; exit 0'\nstartretries=2\nautostart=false\n")
+    daemon = start("[program:bad]\ncommand=sh -c 'date +%%s.%%N >>{dir}/times; exit 0'\nstartretries=2\n"
+                   "autostart=false\n")
     assert daemon.result("Start", "bad") == ("SPAWN_ERROR", "Exited too quickly (process log may have details)")
     waiting = daemon.status("bad")
     assert (waiting["state"], waiting["goal"], waiting["pid"]) == ("BACKOFF", "up", 0)
@@ -43,7 +45,7 @@ def test_too_quick_ends_are_retried_with_growing_pauses(start: Start) -> None:
     fatal = daemon.wait_state("bad", "FATAL")
     assert (fatal["goal"], fatal["run"]) == ("down", 3)
     times = [float(line) for line in daemon.text("times").split()]
-    pauses = [after - before for before, after in zip(times, times[1:], strict=False)]
+    pauses = [after - before for before, after in pairwise(times)]
     assert len(pauses) == 2
     assert 0.9 < pauses[0] < 1.9 and 1.9 < pauses[1] < 2.9
     daemon.wait_log("WARN exited: bad (exit status 0; not expected)")
@@ -164,7 +166,8 @@ autostart=false
     script.write_text("#!/bin/sh\n")
     script.chmod(0o700)
     where = daemon.directory
-    assert daemon.result("Start", "closed") == ("SPAWN_ERROR", f"changing directory to {where}/closed: Permission denied")
+    text = f"changing directory to {where}/closed: Permission denied"
+    assert daemon.result("Start", "closed") == ("SPAWN_ERROR", text)
     assert daemon.result("Start", "file") == ("SPAWN_ERROR", f"executing {script}: Permission denied")
     fault, text = daemon.result("Start", "limit")
     assert fault == "SPAWN_ERROR" and text.startswith("setting the limit nofile to infinity:infinity: ")

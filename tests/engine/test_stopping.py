@@ -10,7 +10,7 @@ import pytest
 from tests.engine.conftest import Daemon, Start
 
 #: Ignores SIGTERM and says so.
-STUBBORN = """{python} -c "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(1000)\""""
+STUBBORN = '{python} -c "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(999)"'
 
 Tracking = dict[str, str]
 
@@ -37,13 +37,15 @@ def test_the_ladder(start: Start) -> None:
     assert (stopping["state"], stopping["pid"], stopping["goal"]) == ("STOPPING", pid, "down")
     daemon.wait_state("web", "STOPPED")
     assert 0.9 < time.monotonic() - began < 3
-    assert daemon.messages[-2:] == [f"WARN killing 'web' ({pid}) with SIGKILL", "WARN stopped: web (terminated by SIGKILL)"]
+    daemon.wait(lambda: daemon.messages[-2:] == [f"WARN killing 'web' ({pid}) with SIGKILL",
+                                                 "WARN stopped: web (terminated by SIGKILL)"], "both are logged")
 
 
 def test_several_stop_signals_one_after_the_other(start: Start) -> None:
     script = "import signal, time\nf = lambda n, _: print(n, flush=True)\n" \
              "for n in (2, 10, 12): signal.signal(n, f)\nprint(0, flush=True)\nwhile 1: time.sleep(9)\n"
-    daemon = start("[program:web]\ncommand={python} {dir}/script\nstdout_logfile={dir}/out\nstopwaitsecs=1\nstartsecs=0\n"
+    daemon = start("[program:web]\ncommand={python} {dir}/script\nstdout_logfile={dir}/out\nstopwaitsecs=1\n"
+                   "startsecs=0\n"
                    "stopsignal=INT USR1 USR2\nautostart=false\n")
     (daemon.directory / "script").write_text(script)
     daemon.call("Start", name="web")
@@ -55,7 +57,8 @@ def test_several_stop_signals_one_after_the_other(start: Start) -> None:
 
 def test_an_orderly_end_is_told_by_its_status(start: Start) -> None:
     script = "trap 'exit 4' TERM; echo; while :; do sleep 0.01; done"
-    daemon = start(f"[program:web]\ncommand=sh -c \"{script}\"\nkillasgroup=true\nstdout_logfile={{dir}}/out\nstartsecs=0\n")
+    daemon = start(f"[program:web]\ncommand=sh -c \"{script}\"\nkillasgroup=true\nstdout_logfile={{dir}}/out\n"
+                   f"startsecs=0\n")
     daemon.wait(lambda: daemon.text("out"), "the trap is set")
     daemon.call("Stop", name="web")
     assert daemon.status("web")["exitstatus"] == 4
@@ -65,7 +68,8 @@ def test_an_orderly_end_is_told_by_its_status(start: Start) -> None:
 def test_the_stop_signal_goes_to_the_leader_or_to_the_group(start: Start, tracking: Tracking) -> None:
     command = "sh -c 'trap : TERM; sleep 1000 & echo $! >>{dir}/%(program_name)s; while kill -0 $!; do wait; done'"
     daemon = start(f"[program:alone]\ncommand={command}\nstopwaitsecs=1\nstartsecs=0\n"
-                   f"[program:group]\ncommand={command}\nstopwaitsecs=1000\nstartsecs=0\nstopasgroup=true\n", main=tracking)
+                   f"[program:group]\ncommand={command}\nstopwaitsecs=1000\nstartsecs=0\n"
+                   f"stopasgroup=true\n", main=tracking)
     (alone,), (group,) = written_pids(daemon, 1, "alone"), written_pids(daemon, 1, "group")
     daemon.call("Stop", name="group")
     assert not alive(group)
@@ -77,8 +81,8 @@ def test_the_stop_signal_goes_to_the_leader_or_to_the_group(start: Start, tracki
     daemon.wait(lambda: daemon.status("alone")["leftovers"] == 0)
 
 
-#: Makes grandchildren of all kinds and writes their pids: a plain one, one in a session of its own, one whose parents are
-#: gone, too, and one that is deaf as well.
+#: Makes grandchildren of all kinds and writes their pids: a plain one, one in a session of its own, and one that is
+#: deaf and whose parents are gone, too.
 FAMILY = """\
 import os, signal, time
 def note():
@@ -103,7 +107,8 @@ note()
 
 
 def family(start: Start, tracking: Tracking, options: str) -> tuple[Daemon, list[int]]:
-    daemon = start(f"[program:web]\ncommand={{python}} {{dir}}/family\nstartsecs=0\nautostart=false\n{options}\n", main=tracking)
+    daemon = start(f"[program:web]\ncommand={{python}} {{dir}}/family\nstartsecs=0\nautostart=false\n"
+                   f"{options}\n", main=tracking)
     (daemon.directory / "family").write_text(FAMILY.replace("{dir}", str(daemon.directory)))
     daemon.call("Start", name="web", wait=False)
     return daemon, written_pids(daemon, 4)
