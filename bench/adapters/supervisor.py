@@ -35,8 +35,7 @@ class SupervisorAdapter(Adapter):
     # -- where it is ------------------------------------------------------
     @classmethod
     def bin(cls) -> Path | None:
-        return first_existing(PEERS / "venv/bin/supervisord",
-                              which("supervisord"))
+        return first_existing(os.environ.get("BENCH_SUPERVISOR"), PEERS / "venv/bin/supervisord", which("supervisord"))
 
     @classmethod
     def version(cls) -> str | None:

@@ -282,4 +282,5 @@ class Commands:
 
     def _shutdown(self, call: Call) -> None:
         call.reply({})
+        self._engine.log.write("info", "a client asks the daemon to end")
         self._daemon.shutdown()
