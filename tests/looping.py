@@ -73,6 +73,7 @@ def child(work: Callable[[], object], user: User | None = None, directory: Path 
             if directory is not None:
                 os.chdir(directory)
             if user is not None:
+                os.seteuid(os.getuid())
                 os.setgroups(user.groups)
                 os.setresgid(user.gid, user.gid, user.gid)
                 os.setresuid(user.uid, user.uid, user.uid)

@@ -7,6 +7,7 @@ needs.
 
 import os
 import sys
+from typing import NoReturn
 
 from sdsuper import VERSION
 from sdsuper.cli.options import UsageError, parse
@@ -66,7 +67,7 @@ Options:
 
 
 def main(argv: list[str], prog: str) -> int:
-    """Run the daemon; returns its exit status. `prog` is `supervisord` for Supervisor's meaning of `-d` (directory)."""
+    """Run the daemon; returns only where none was run, with the exit status. `prog` is `supervisord` for Supervisor's meaning of `-d` (directory)."""
     table = dict(TABLE)
     if prog == "supervisord":
         table["-d"] = ("directory", True)
@@ -81,7 +82,7 @@ def main(argv: list[str], prog: str) -> int:
         if "version" in values:
             sys.stdout.write(VERSION + "\n")
             return 0
-        return _run(values, _typed(argv, table))
+        _run(values, _typed(argv, table))
     except (UsageError, StartError) as error:
         sys.stderr.write(f"Error: {error}\nFor help, use {prog} -h\n")
     except ConfigError as error:
@@ -105,7 +106,7 @@ def _help(prog: str) -> str:
                        daemon="" if compatible else "-d/--daemon -- run in the background, whatever the file says\n")
 
 
-def _run(values: dict[str, str], typed: dict[str, str]) -> int:
+def _run(values: dict[str, str], typed: dict[str, str]) -> NoReturn:
     from sdsuper.engine.daemon import Daemon
 
     if "env_file" in values:
@@ -124,7 +125,10 @@ def _run(values: dict[str, str], typed: dict[str, str]) -> int:
 
     model = read()
     foreground = (model.supervisord.nodaemon or os.getpid() == 1) and "daemon" not in values
-    return Daemon(model, read, dict(host.environ), foreground).run()
+    status = Daemon(model, read, dict(host.environ), foreground).run()
+    sys.stdout.flush()
+    # everything is done and given back: taking every record of every program apart would only make the end longer
+    os._exit(status)
 
 
 TAKES_VALUE = dict(TABLE.values())

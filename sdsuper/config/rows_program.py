@@ -85,7 +85,7 @@ PROGRAM_ROWS = (
           + ("with KB, MB or GB" if in_bytes else "a plain number") + ", or `unlimited`.", values.rlimit(name),
           since="sdsuper", change=_RESTART, scope=_ONCE, field="rlimits") for name, in_bytes in values.RLIMITS.items()),
     Row("leftovers", _P, "keep", "What to do with processes that the program leaves behind when it ends: `keep` counts "
-        "and shows them, `kill` ends them. Needs a cgroup.", values.leftovers, since="sdsuper", change=_LIVE,
+        "and shows them, `kill` ends them.", values.leftovers, since="sdsuper", change=_LIVE,
         scope=_ONCE, field="leftovers"),
     Row("user_environment", _P, "false", "Set HOME, USER, LOGNAME and SHELL for the account of `user`. Supervisor "
         "leaves the daemon's.", values.boolean, since="sdsuper", change=_RESTART, scope=_ONCE,

@@ -55,8 +55,20 @@ class Schema:
 
 def parse(text: str) -> Schema:
     """The schema that the text describes. Raises ValueError."""
-    tokens = _tokens(text)
     schema = Schema()
+    try:
+        _read(_tokens(text), schema)
+    except IndexError:
+        raise ValueError("the text ends too early") from None
+    known = {*_TYPES, *schema.types}
+    for fields in (*schema.types.values(), *schema.errors.values(), *(f for both in schema.methods.values() for f in both)):
+        for kind, _optional, _array in fields.values():
+            if kind not in known:
+                raise ValueError(f"'{kind}' is no type")
+    return schema
+
+
+def _read(tokens: list[str], schema: Schema) -> None:
     while tokens:
         word = tokens.pop()
         name = tokens.pop()
@@ -71,7 +83,6 @@ def parse(text: str) -> Schema:
             schema.methods[name] = fields, _fields(tokens)
         else:
             raise ValueError(f"unexpected '{word}'")
-    return schema
 
 
 def _tokens(text: str) -> list[str]:
@@ -91,12 +102,15 @@ def _fields(tokens: list[str]) -> Fields:
     fields: Fields = {}
     if tokens.pop() != "(":
         raise ValueError("'(' expected")
-    while (name := tokens.pop()) != ")":
-        if name == ",":
-            continue
+    end = tokens.pop() if tokens[-1] == ")" else ","
+    while end == ",":
+        name = tokens.pop()
         if tokens.pop() != ":":
             raise ValueError(f"':' expected after '{name}'")
         optional = tokens[-1] == "?" and bool(tokens.pop())
         array = tokens[-1] == "[]" and bool(tokens.pop())
         fields[name] = tokens.pop(), optional, array
+        end = tokens.pop()
+    if end != ")":
+        raise ValueError(f"',' or ')' expected before '{end}'")
     return fields

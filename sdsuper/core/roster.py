@@ -20,15 +20,11 @@ Key = tuple[str, str]
 class Slot:
     """A process of the roster: its configuration, its record, and the group it is in."""
 
-    __slots__ = ("config", "group", "process")
+    __slots__ = ("config", "group", "key", "process")
 
     def __init__(self, group: str, config: ProcessConfig) -> None:
         self.group, self.config, self.process = group, config, Process()
-
-    @property
-    def key(self) -> Key:
-        """The pair that names it."""
-        return self.group, self.config.name
+        self.key: Key = (group, config.name)
 
     @property
     def resting(self) -> bool:

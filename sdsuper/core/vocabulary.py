@@ -21,6 +21,8 @@ class State(IntEnum):
     FATAL = 200
     UNKNOWN = 1000
 
+    __hash__ = int.__hash__      # Enum's own is written in Python, and each step looks states up a dozen times
+
 
 #: A start is refused in these, a stop accepted.
 UP_STATES = frozenset({State.STARTING, State.RUNNING, State.BACKOFF})

@@ -69,6 +69,9 @@ class Commands:
             call.refuse(refusal)
         except ConfigError as error:
             call.refuse(Refusal("CANT_REREAD", str(error)))
+        except Exception:
+            call.refuse(Refusal("FAILED", "unexpected error, the daemon's log has it"))
+            raise
         finally:
             self._engine.log.flush()
 
@@ -92,8 +95,11 @@ class Commands:
         fields = shown(slot.config.name, slot.group, slot.process, now, offset)
         fields["stdout_logfile"] = outputs.path(key, "stdout")
         fields["stderr_logfile"] = outputs.path(key, "stderr")
-        fields["leftovers"] = self._engine.trees.left_behind(key)
-        fields["lost_bytes"] = outputs.lost(key)
+        fields["leftovers"] = left = self._engine.trees.left_behind(key)
+        fields["lost_bytes"] = lost = outputs.lost(key)
+        notes = [f"{left} left behind"] * bool(left) + [f"{lost} bytes of output lost"] * bool(lost)
+        if notes:
+            fields["description"] = "; ".join(filter(None, [fields["description"], *notes]))
         return fields
 
     def _list_configs(self, call: Call) -> None:

@@ -151,6 +151,9 @@ class Daemon:
         settings = self.model.supervisord
         if cgroups is None:
             system.become_subreaper()
+        elif earlier := sum(cgroups.count(path) for path in cgroups.leftovers()):
+            self.log.write("warn", f"{earlier} processes of an earlier daemon still run, unsupervised, in the cgroups of "
+                                   f"{cgroups.directory}")
         outputs = Outputs(settings.childlogdir, settings.identifier, self._console, self.log.write)
         if not settings.nocleanup:
             outputs.clean()

@@ -44,6 +44,7 @@ from sdsuper.system.limits import NUMBERS
 from sdsuper.system.loop import Loop, Timer
 
 SLICE = 0.02        # seconds of work before the loop is looked at again
+CROWD = 32          # inputs that make it worth to hold SIGCHLD back meanwhile
 
 #: who hears of changes: (slot, publication)
 Listener = Callable[[Slot, Publish], object]
@@ -65,6 +66,7 @@ class Engine:
                  surroundings: Surroundings) -> None:
         self.loop, self.log, self.outputs, self.trees = loop, log, outputs, trees
         self.surroundings = surroundings
+        self._inherited = system.environment_block(surroundings.environment)
         self.roster = Roster()
         self.listeners: list[Listener] = []
         self._launcher = launcher
@@ -116,6 +118,10 @@ class Engine:
 
     def _work(self) -> None:
         self._working, until = True, monotonic() + SLICE
+        crowd = len(self._queue) > CROWD
+        if crowd:
+            # a thousand deaths are one piece of news, if they are told when this is done
+            signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD,))
         try:
             while self._queue:
                 slot, input = self._queue.popleft()
@@ -126,6 +132,8 @@ class Engine:
                     break
         finally:
             self._working = False
+            if crowd:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGCHLD,))
             self.log.flush()
         if self._queue:
             self.loop.soon(0, self._work_on)
@@ -174,8 +182,8 @@ class Engine:
     def _make(self, slot: Slot, number: int) -> Run:
         """A child for a new run. Raises SpawnError."""
         config, key = slot.config, slot.key
-        environment = self._environment(slot)
-        path, argv = find_command(config, environment.get("PATH"))
+        own = self._own_environment(slot)
+        path, argv = self._command(slot, own)
         run = Run(slot, number, self._next_tag)
         self._next_tag += 1
         writers: dict[str, int] = {}
@@ -184,11 +192,11 @@ class Engine:
             for channel in CHANNELS:
                 if self.outputs.sinks(key, channel):
                     writers[channel] = self._open_pipe(run, channel)
-            run.tree = self.trees.create(run, environment)
-            run.pid = self._launcher.spawn(self._launch(run, path, argv, environment, writers))
+            run.tree = self.trees.create(run, own)
+            run.pid = self._launcher.spawn(self._launch(run, path, argv, self._environment(own), writers))
         except OSError as error:
             self.trees.discard(run)
-            for stream in run.streams:
+            for stream in tuple(run.streams):
                 self._pump.end(stream)
             raise SpawnError(_why(config.name, error)) from error
         finally:
@@ -196,7 +204,7 @@ class Engine:
                 os.close(fd)
         return run
 
-    def _launch(self, run: Run, path: str, argv: list[str], environment: dict[str, str],
+    def _launch(self, run: Run, path: str, argv: list[str], environment: bytes,
                 writers: dict[str, int]) -> system.Launch:
         config = run.slot.config
         return system.Launch(
@@ -215,18 +223,24 @@ class Engine:
         self._pump.add(stream)
         return writer
 
-    def _environment(self, slot: Slot) -> dict[str, str]:
+    def _own_environment(self, slot: Slot) -> dict[str, str]:
+        """What a process gets on top of, or instead of, what the daemon itself was given."""
         config, user = slot.config, slot.config.user
-        environment = dict(self.surroundings.environment)
+        own = {"SUPERVISOR_PROCESS_NAME": config.name, "SUPERVISOR_GROUP_NAME": slot.group}
         url = config.serverurl or self.surroundings.serverurl
         if url:
-            environment["SUPERVISOR_SERVER_URL"] = url
-        environment["SUPERVISOR_PROCESS_NAME"] = config.name
-        environment["SUPERVISOR_GROUP_NAME"] = slot.group
+            own["SUPERVISOR_SERVER_URL"] = url
         if config.user_environment and user is not None:
-            environment.update(HOME=user.home, USER=user.name, LOGNAME=user.name, SHELL=user.shell)
-        environment.update(config.environment)
-        return environment
+            own.update(HOME=user.home, USER=user.name, LOGNAME=user.name, SHELL=user.shell)
+        own.update(config.environment)
+        return own
+
+    def _environment(self, own: dict[str, str]) -> bytes:
+        """The whole environment. What is inherited is encoded once; only who overrides some of it pays for all."""
+        inherited = self.surroundings.environment
+        if own.keys().isdisjoint(inherited):
+            return self._inherited + system.environment_block(own)
+        return system.environment_block({**inherited, **own})
 
     def _limits(self, config: ProcessConfig) -> tuple[tuple[int, int, int], ...]:
         if not config.rlimits:
@@ -239,8 +253,9 @@ class Engine:
         run = self._current.get(slot.key)
         if run is None or run.number != effect.run:
             return
-        self.log.write("debug", f"killing {slot.config.name} (pid {run.pid}) {'process group ' if effect.group else ''}"
-                                f"with signal {signal_name(effect.number)}")
+        if self.log.takes("debug"):
+            whom = f"{slot.config.name} (pid {run.pid}) {'process group ' if effect.group else ''}"
+            self.log.write("debug", f"killing {whom}with signal {signal_name(effect.number)}")
         self._send(run, effect.number, effect.group)
 
     def _send(self, run: Run, number: int, group: bool) -> None:
@@ -303,16 +318,16 @@ class Engine:
             run = self._by_tag.get(report.tag)
             if run is not None:
                 # made again only to be described: keeping every launch would cost each program a kilobyte
-                path, argv = self._command(run.slot)
-                reason = system.describe(report, self._launch(run, path, argv, {}, {}))
+                path, argv = self._command(run.slot, self._own_environment(run.slot))
+                reason = system.describe(report, self._launch(run, path, argv, b"", {}))
                 self.submit(run.slot, LaunchFailed(run.number, reason))
 
-    def _command(self, slot: Slot) -> tuple[str, list[str]]:
-        return find_command(slot.config, self._environment(slot).get("PATH"))
+    def _command(self, slot: Slot, own: dict[str, str]) -> tuple[str, list[str]]:
+        return find_command(slot.config, own.get("PATH", self.surroundings.environment.get("PATH")))
 
     def check_command(self, slot: Slot) -> None:
         """Whether there is a command to start. Raises NotFound, or SpawnError for what is there but cannot be run."""
-        self._command(slot)
+        self._command(slot, self._own_environment(slot))
 
     def _emptied(self, run: Run) -> None:
         self.submit(run.slot, Emptied(run.number))

@@ -91,13 +91,8 @@ def test_the_documentation_is_current():
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_man_page_is_clean():
+def test_the_man_page_has_every_option():
     page = ROOT / "docs" / "man" / "supervisord.conf.5"
-    try:
-        done = subprocess.run(["groff", "-man", "-ww", "-Tutf8", str(page)], capture_output=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("no groff")
-    assert (done.returncode, done.stderr) == (0, b"")
     assert all(f"\n.B {row.name}\n" in page.read_text() for row in TABLE)
 
 
