@@ -18,7 +18,7 @@ from sdsuper.errors import FAULTS, Refusal, SdsuperError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any      # `typing` costs two milliseconds, a tenth of a whole `status`
+    from typing import Any  # `typing` costs two milliseconds, a tenth of a whole `status`
 
 
 class ProtocolError(SdsuperError):
@@ -66,7 +66,7 @@ class Client:
             self.close()
             raise
         error, values = _decoded(name, message)
-        if error == f"{INTERFACE}.Refused" and values.get("fault") in FAULTS:
+        if error == f"{INTERFACE}.Refused" and str(values.get("fault")) in FAULTS:
             raise Refusal(values["fault"], values.get("detail", ""))
         if error:
             raise ProtocolError(f"{name}: {error.rpartition('.')[2]} {' '.join(map(str, values.values()))}".rstrip())
@@ -85,8 +85,10 @@ class Client:
             if end:
                 self._buffer = rest
                 return message
-            data, fds, _flags, _address = socket.recv_fds(self._socket, 1 << 18, 4, socket.MSG_CMSG_CLOEXEC)
-            self._fds += fds
+            data, fds, _flags, _address = socket.recv_fds(self._socket, 1 << 18, 4)
+            for fd in fds:
+                os.set_inheritable(fd, False)
+                self._fds.append(fd)
             if not data:
                 raise ConnectionError("the daemon closed the connection")
             self._buffer += data

@@ -67,7 +67,10 @@ Options:
 
 
 def main(argv: list[str], prog: str) -> int:
-    """Run the daemon; returns only where none was run, with the exit status. `prog` is `supervisord` for Supervisor's meaning of `-d` (directory)."""
+    """Run the daemon; returns only where none was run, with the exit status.
+
+    `prog` is `supervisord` for Supervisor's meaning of `-d` (directory).
+    """
     table = dict(TABLE)
     if prog == "supervisord":
         table["-d"] = ("directory", True)

@@ -61,7 +61,8 @@ def parse(text: str) -> Schema:
     except IndexError:
         raise ValueError("the text ends too early") from None
     known = {*_TYPES, *schema.types}
-    for fields in (*schema.types.values(), *schema.errors.values(), *(f for both in schema.methods.values() for f in both)):
+    of_methods = (fields for both in schema.methods.values() for fields in both)
+    for fields in (*schema.types.values(), *schema.errors.values(), *of_methods):
         for kind, _optional, _array in fields.values():
             if kind not in known:
                 raise ValueError(f"'{kind}' is no type")

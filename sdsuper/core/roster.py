@@ -122,7 +122,7 @@ class Roster:
         return Selection(found, False)
 
     def _match(self, pattern: str) -> list[Slot]:
-        from fnmatch import fnmatchcase     # costs a millisecond, and few ask for it
+        from fnmatch import fnmatchcase  # costs a millisecond, and few ask for it
         names = ((s, display_name(*s.key), f"{s.group}:{s.config.name}") for s in self)
         return [s for s, short, full in names if fnmatchcase(short, pattern) or fnmatchcase(full, pattern)]
 

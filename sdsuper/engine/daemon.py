@@ -152,8 +152,8 @@ class Daemon:
         if cgroups is None:
             system.become_subreaper()
         elif earlier := sum(cgroups.count(path) for path in cgroups.leftovers()):
-            self.log.write("warn", f"{earlier} processes of an earlier daemon still run, unsupervised, in the cgroups of "
-                                   f"{cgroups.directory}")
+            self.log.write("warn", f"{earlier} processes of an earlier daemon still run, unsupervised, in the cgroups "
+                                   f"of {cgroups.directory}")
         outputs = Outputs(settings.childlogdir, settings.identifier, self._console, self.log.write)
         if not settings.nocleanup:
             outputs.clean()
@@ -273,7 +273,7 @@ class Daemon:
 
     def _tell_systemd(self, state: str) -> None:
         if self._notify:
-            from sdnotify import SystemdNotifier       # only where somebody listens
+            from sdnotify import SystemdNotifier  # only where somebody listens
 
             SystemdNotifier().notify(state)
 

@@ -108,9 +108,7 @@ class Pump:
         count = self._read(stream)
         if stream.fd < 0 or self._hold(stream):
             return
-        if count == 0 or count >= BUSY_BYTES:
-            self._loop.rearm(stream.fd, READABLE)
-        elif count >= FILLING_BYTES and stream.enlarge():
+        if count == 0 or count >= BUSY_BYTES or (count >= FILLING_BYTES and stream.enlarge()):
             self._loop.rearm(stream.fd, READABLE)
         else:
             self._loop.soon(DRAIN_DELAY, lambda: self._move(stream), bulk=True)

@@ -100,18 +100,18 @@ static PyObject *spawn(PyObject *module, PyObject *args)
         return NULL;
     birth.path = PyBytes_AsString(path);
     for (Py_ssize_t i = 0; i < PyList_Size(places); i++) {
-        if (birth.count == PLACES_MOST) {
+        PyObject *pair = PyList_GetItem(places, i);
+
+        if (i == PLACES_MOST)
             PyErr_SetString(PyExc_ValueError, "too many descriptors");
-            Py_DECREF(path);
-            return NULL;
-        }
-        if (!PyArg_ParseTuple(PyList_GetItem(places, i), "ii", &birth.places[birth.count][0],
-                              &birth.places[birth.count][1])) {
-            Py_DECREF(path);
-            return NULL;
-        }
-        birth.count++;
+        else if (!PyTuple_Check(pair))
+            PyErr_SetString(PyExc_TypeError, "a descriptor and its number in the child expected");
+        else if (PyArg_ParseTuple(pair, "ii", &birth.places[i][0], &birth.places[i][1]))
+            continue;
+        Py_DECREF(path);
+        return NULL;
     }
+    birth.count = (int)PyList_Size(places);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pid = give_birth(&birth, cgroup);
