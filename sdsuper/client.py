@@ -60,7 +60,10 @@ class Client:
         name = method if "." in method else f"{INTERFACE}.{method}"
         sent = {key: value for key, value in parameters.items() if value is not None}
         try:
-            self._socket.sendall(json.dumps({"method": name, "parameters": sent}).encode() + b"\0")
+            try:
+                self._socket.sendall(json.dumps({"method": name, "parameters": sent}).encode() + b"\0")
+            except BrokenPipeError:
+                pass        # a daemon that lets us do nothing says so at once and closes; that can be read all the same
             message = self._receive()
         except BaseException:
             self.close()

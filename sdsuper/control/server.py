@@ -183,6 +183,8 @@ class Server:
         level = level_of(peer, self._group)
         room = CONNECTIONS - (0 if level is Level.ADMIN else RESERVED)
         if level is Level.NOTHING or len(self.connections) >= room:
+            if level is Level.NOTHING:
+                _tell_denied(peer)
             peer.close()
             return
         self.connections.add(Connection(self, peer, level))
@@ -258,6 +260,14 @@ def level_of(peer: socket.socket, group: int | None) -> Level:
     except OSError:
         raw = b""                       # of somebody in more than 256 groups the primary one counts
     return Level.OPERATE if group in (gid, *struct.unpack(f"{len(raw) // 4}I", raw)) else Level.NOTHING
+
+
+def _tell_denied(peer: socket.socket) -> None:
+    """Answer before being asked: whoever may do nothing should at least know why nobody listens."""
+    try:
+        peer.send(json.dumps({"error": f"{SERVICE}.PermissionDenied", "parameters": {}}).encode() + b"\0")
+    except OSError:
+        pass                            # it has gone already
 
 
 def listen(path: str, group: int | None) -> socket.socket:
