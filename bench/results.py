@@ -5,7 +5,6 @@ table of targets is the median of ratios that were taken within a repeat.
 """
 from __future__ import annotations
 
-import json
 import statistics
 import subprocess
 import sys
@@ -108,13 +107,12 @@ def main(argv: list[str]) -> int:
         for arguments, file in zip(RUNS, files):
             subprocess.run([sys.executable, "-m", "bench", *arguments, "--repeat", argv[0] if argv else "5", "--out", file],
                            check=True)
-    data = [json.loads(file.read_text()) for file in files]
+    data = [report.load([file]) for file in files]
     page = ["# Results", "",
             f"Written by `./dev bench results` on {time.strftime('%Y-%m-%d', time.gmtime())}; do not edit. Every ratio is the "
             "median of ratios within one repeat.", "", "## Targets", "", *targets(data)]
-    for title, one, file in zip(("Life", "Floods of 4 KiB writes", "Floods of 100-byte writes"), data, files):
-        loaded = report.load([file])
+    for title, one in zip(("Life", "Floods of 4 KiB writes", "Floods of 100-byte writes"), data):
         bases = ["supervisor", "cmin"] if one is data[0] else ["supervisor", "limit-cat"]
-        page += ["", f"## {title}", report.markdown(loaded, bases).rstrip()]
+        page += ["", f"## {title}", report.markdown(one, bases).rstrip()]
     Path(__file__).with_name("RESULTS.md").write_text("\n".join(page) + "\n")
     return 0

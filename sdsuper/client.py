@@ -27,6 +27,10 @@ class ProtocolError(SdsuperError):
     """
 
 
+class NotVarlink(ProtocolError):
+    """What came is no reply at all: something else listens there."""
+
+
 class Client:
     """A connection to one daemon. `timeout` is in seconds and holds for each single wait; None waits for ever. A call
     that was given up (timeout, Control-C) closes the connection: its reply must not be taken for another's.
@@ -105,5 +109,5 @@ def _decoded(name: str, message: bytes) -> "tuple[str, dict[str, Any]]":
     except (ValueError, AttributeError, RecursionError):
         error, values = None, None
     if not isinstance(error, str) or not isinstance(values, dict):
-        raise ProtocolError(f"{name}: the answer is not Varlink")
+        raise NotVarlink(f"{name}: the answer is not Varlink")
     return error, values

@@ -1,4 +1,4 @@
-"""For tests of what runs on the event loop: turning it until something is seen, with threads or other users beside it."""
+"""For tests of what runs on the event loop: it turns until something is seen, with threads or other users beside it."""
 
 import json
 import os

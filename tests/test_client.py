@@ -119,7 +119,8 @@ def test_the_call_itself_is_wrong(
 @pytest.mark.parametrize("answer", [
     b"\0", b"hello\0", b"[]\0", b"null\0", b"1\0", b'"x"\0', b'{"parameters":[1]}\0', b'{"parameters":"x"}\0',
     b'{"error":1}\0', b'{"error":["x"],"parameters":{}}\0', b'{"error":"x","parameters":[1]}\0', b"\xff\xfe\0",
-    b"[" * 100_000 + b"\0", json.dumps({"error": f"{INTERFACE}.Refused", "parameters": {"fault": "NO_SUCH"}}).encode() + b"\0",
+    b"[" * 100_000 + b"\0",
+    json.dumps({"error": f"{INTERFACE}.Refused", "parameters": {"fault": "NO_SUCH"}}).encode() + b"\0",
     json.dumps({"error": f"{INTERFACE}.Refused", "parameters": {"fault": [1]}}).encode() + b"\0",
     b'{"error":"a.b.Strange"}\0',
 ], ids=lambda answer: repr(answer[:30]))

@@ -116,20 +116,23 @@ class Commands:
         slots, single = self._engine.roster.select(call.parameters["name"])
         if not single:
             slots = [slot for slot in slots if slot.process.state not in UP_STATES]
-        wait = call.parameters.get("wait") is not False
         faults = [self._cannot_start(slot) for slot in slots]
         able = [slot for slot, fault in zip(slots, faults, strict=True) if fault is None]
-        self._engine.submit_all([(slot, Start()) for slot in able])
+        inputs = [(slot, Start()) for slot in able]
 
         def done(outcomes: list[str]) -> None:
             left = iter(outcomes)
             call.reply({"results": [result(slot, *(fault or (next(left), slot.process.spawnerr)))
                                     for slot, fault in zip(slots, faults, strict=True)]})
 
-        if wait:
-            self._waiting.gather(able, started, done)
+        if call.parameters.get("wait") is False:
+            before = [slot.process.run for slot in able]
+            self._engine.submit_all(inputs)
+            done(["SPAWN_ERROR" if slot.process.run != run and slot.process.spawnerr else "SUCCESS"
+                  for slot, run in zip(able, before, strict=True)])
         else:
-            done(["SPAWN_ERROR" if slot.process.spawnerr else "SUCCESS" for slot in able])
+            self._waiting.gather(able, started, done)
+            self._engine.submit_all(inputs)
 
     def _cannot_start(self, slot: Slot) -> tuple[str, str] | None:
         """Why a process will not be started: fault and detail."""
@@ -155,15 +158,17 @@ class Commands:
             call.reply({"results": [result(slots[0], "NOT_RUNNING", slots[0].config.name)]})
             return
         # the last one first: those of a high priority number are stopped before what they may depend on
-        self._engine.submit_all([(slot, Stop()) for slot in reversed(up)])
+        inputs = [(slot, Stop()) for slot in reversed(up)]
 
         def done(outcomes: list[str]) -> None:
             call.reply({"results": [result(slot, fault) for slot, fault in zip(up, outcomes, strict=True)]})
 
         if call.parameters.get("wait") is False:
+            self._engine.submit_all(inputs)
             done(["SUCCESS"] * len(up))
         else:
             self._waiting.gather(up, stopped, done)
+            self._engine.submit_all(inputs)
 
     def _signal(self, call: Call) -> None:
         slots, single = self._engine.roster.select(call.parameters["name"])

@@ -125,6 +125,8 @@ class Engine:
         try:
             while self._queue:
                 slot, input = self._queue.popleft()
+                if type(input) is Start and self.roster.get(slot.key) is not slot:
+                    continue            # removed while it waited for its turn
                 now = monotonic()
                 for effect in self.roster.feed(slot, input, now):
                     self._perform[type(effect)](slot, effect)

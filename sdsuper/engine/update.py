@@ -117,18 +117,28 @@ class Updates:
                 changes.append({"group": group.name, "kind": "added"})
 
         def all_down(_faults: list[str]) -> None:
-            for _slot, act in finish:
-                act()
-            for name in gone:
-                self._forget_group(name)
-            self._under_way = False
-            if self._turns:
-                self._engine.loop.soon(0, self._take_turns)
+            if any(not slot.resting for slot, _act in finish):
+                stop()                  # somebody has started it while the others were still going down
+                return
+            try:
+                for _slot, act in finish:
+                    act()
+                for name in gone:
+                    self._forget_group(name)
+            finally:
+                self._under_way = False
+                if self._turns:
+                    self._engine.loop.soon(0, self._take_turns)
             done(changes)
 
+        def stop() -> None:
+            up = [slot for slot, _act in finish if not slot.resting]
+            self._waiting.gather(up, stopped, all_down)
+            self._engine.submit_all([(slot, Stop()) for slot in reversed(up)])
+
         self._under_way = True
-        self._engine.submit_all([(slot, Stop()) for slot, _act in reversed(finish)] + inputs)
-        self._waiting.gather([slot for slot, _act in finish], stopped, all_down)
+        self._engine.submit_all(inputs)
+        stop()
 
     def _change_group(self, change: GroupChange) -> list[tuple[Slot, Callable[[], object]]]:
         """Take over what needs no restart; returns what is to be done with the others once they are down."""

@@ -44,12 +44,8 @@ class Waiting:
         self._tickets: dict[Key, list[tuple[Judge, Callable[[str], object]]]] = {}
 
     def add(self, slot: Slot, judge: Judge, settle: Callable[[str], object]) -> None:
-        """Call `settle(fault)` when `judge` has one; at once if the present state already settles it."""
-        fault = judge(slot.process.state)
-        if fault is not None:
-            settle(fault)
-        else:
-            self._tickets.setdefault(slot.key, []).append((judge, settle))
+        """Call `settle(fault)` when `judge` has one for a coming change. To be called before what causes the change."""
+        self._tickets.setdefault(slot.key, []).append((judge, settle))
 
     def heard(self, slot: Slot, change: Publish) -> None:
         """A change of state was published."""

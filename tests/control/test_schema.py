@@ -1,7 +1,7 @@
 """The interface's text is the truth: it is complete, and parameters are held to it."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdsuper.control.interface import DESCRIPTION, INTERFACE, LEVELS, Level
@@ -19,7 +19,8 @@ def test_every_method_has_a_level_and_every_level_a_method() -> None:
 def test_the_text_names_its_interface_and_knows_its_types() -> None:
     assert f"\ninterface {INTERFACE}\n" in DESCRIPTION
     known = {"bool", "int", "float", "string", *SCHEMA.types}
-    for fields in [*SCHEMA.types.values(), *SCHEMA.errors.values(), *(f for pair in SCHEMA.methods.values() for f in pair)]:
+    of_methods = (fields for pair in SCHEMA.methods.values() for fields in pair)
+    for fields in [*SCHEMA.types.values(), *SCHEMA.errors.values(), *of_methods]:
         for kind, _optional, _array in fields.values():
             assert kind in known
     assert SCHEMA.errors == {"Refused": {"fault": ("string", False, False), "code": ("int", False, False),
@@ -89,8 +90,9 @@ def test_what_the_language_has() -> None:
 @pytest.mark.parametrize("text", [
     "interface a.b\nmethod M(", "interface a.b\nmethod M(x int) -> ()", "interface a.b\nmethod M() ()",
     "interface a.b\nmethod M() -> ", "interface a.b\ntype T {x: int}", "interface a.b\nclass T (x: int)",
-    "interface a.b\nmethod M(x: [string]int) -> ()", "interface a.b\ntype T (x: (a, b))", "interface", "interface a.b\ntype",
-    "interface a.b\ntype T (x:", "interface a.b\ntype T (x: ?", "interface a.b\ntype T (x: Unknown)",
+    "interface a.b\nmethod M(x: [string]int) -> ()", "interface a.b\ntype T (x: (a, b))", "interface",
+    "interface a.b\ntype", "interface a.b\ntype T (x:", "interface a.b\ntype T (x: ?",
+    "interface a.b\ntype T (x: Unknown)",
     "interface a.b\ntype T (x: int y: int)", "interface a.b\nmethod M(x: ->) -> ()",
 ])
 def test_what_it_cannot_read_is_an_error(text: str) -> None:
@@ -98,11 +100,14 @@ def test_what_it_cannot_read_is_an_error(text: str) -> None:
         parse(text)
 
 
-values = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-                      lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3))
+text = st.text(max_size=5)
+values = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | text,
+                      lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3))
 
 
-@given(method=st.sampled_from(sorted(LEVELS)), parameters=st.dictionaries(st.sampled_from(["name", "wait", "groups", "x"]), values))
+@settings(deadline=None)
+@given(method=st.sampled_from(sorted(LEVELS)),
+       parameters=st.dictionaries(st.sampled_from(["name", "wait", "groups", "x"]), values))
 def test_any_parameters_get_an_answer(method: str, parameters: dict[str, object]) -> None:
     wrong = SCHEMA.check(method, parameters)
     fields = SCHEMA.methods[method][0]

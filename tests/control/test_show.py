@@ -4,7 +4,7 @@ import time
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdsuper.control.interface import DESCRIPTION
@@ -36,6 +36,7 @@ def test_the_date_of_the_end(state: State) -> None:
     assert time.strptime(words, "%b %d %I:%M %p")
 
 
+@settings(deadline=None)
 @given(st.floats(0, 10**9))
 def test_uptime_is_a_timedelta(seconds: float) -> None:
     assert uptime(seconds) == str(timedelta(seconds=int(seconds)))

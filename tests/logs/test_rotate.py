@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdsuper.logs.rotate import due, renames
@@ -22,6 +22,7 @@ def test_the_oldest_first() -> None:
     assert renames("x.log", 0) == []
 
 
+@settings(deadline=None)
 @given(backups=st.integers(1, 12), rotations=st.integers(0, 30))
 def test_the_newest_backups_are_kept_in_order(backups: int, rotations: int) -> None:
     files: dict[str, int] = {}

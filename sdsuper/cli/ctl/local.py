@@ -5,7 +5,7 @@ Promises: logs are read without any permission on their directories. Must not: d
 
 import os
 
-from sdsuper.client import Client, ProtocolError
+from sdsuper.client import Client, NotVarlink, ProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _probe(path: str) -> None:
     try:
         with Client(path, PROBE_SECONDS) as client:
             client.call("GetState")
-    except (TimeoutError, ValueError, ConnectionResetError) as error:
+    except (TimeoutError, NotVarlink, ConnectionResetError) as error:
         raise ProtocolError(f"{path}: no sdsuper answers there (another supervisord's socket?)") from error
 
 
