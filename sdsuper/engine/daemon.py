@@ -69,6 +69,8 @@ class Daemon:
             self.log.write("info", "daemonizing the supervisord process")
             self.log.flush()
             _to_background()
+            for sink in self._consoles.values():
+                sink.renew()            # it was the terminal's, now it is /dev/null
         self._loop = Loop()
         self._loop.on_error = self._unexpected
         self._build(raised, cgroups, listener)
@@ -87,6 +89,8 @@ class Daemon:
     def _prepare(self) -> socket:
         """Become what the settings say, and take what only one daemon can have; returns the control socket."""
         settings = self.model.supervisord
+        for path in ("/dev/stdout", "/dev/stderr"):
+            self._console(path)         # what root was given as stdout another user may not be able to open again
         self._drop_privileges()
         if settings.directory is not None:
             try:

@@ -35,6 +35,7 @@ from sdsuper.core.vocabulary import (
     signal_name,
 )
 from sdsuper.engine.outputs import CHANNELS, Outputs
+from sdsuper.engine.stdin import Stdins
 from sdsuper.engine.trees import Run, Trees
 from sdsuper.errors import SpawnError
 from sdsuper.logs.main import MainLog
@@ -71,6 +72,7 @@ class Engine:
         self.listeners: list[Listener] = []
         self._launcher = launcher
         self._pump = Pump(loop)
+        self._stdins = Stdins(loop)
         self._queue: deque[tuple[Slot, Input]] = deque()
         self._working, self._starting = False, True
         self._timer: Timer | None = None
@@ -310,6 +312,7 @@ class Engine:
     def _buried(self, run: Run, exit: Exit) -> Exited:
         for stream in tuple(run.streams):
             self._pump.drain(stream)
+        self._stdins.end(run)
         del self._by_tag[run.tag]
         if self._current.get(run.slot.key) is run:
             del self._current[run.slot.key]
@@ -334,12 +337,12 @@ class Engine:
     def _emptied(self, run: Run) -> None:
         self.submit(run.slot, Emptied(run.number))
 
-    def write_stdin(self, slot: Slot, data: bytes) -> int:
-        """Write to a program's stdin what fits; returns the bytes taken. Raises OSError."""
+    def write_stdin(self, slot: Slot, data: bytes) -> None:
+        """Give a program input; what does not fit now follows as it reads. Raises OSError."""
         run = self._current.get(slot.key)
         if run is None:
             raise ProcessLookupError(errno.ESRCH, "no child")
-        return system.write_stdin(run.pid, data)
+        self._stdins.write(run, data)
 
 
 def find_command(config: ProcessConfig, path: str | None) -> tuple[str, list[str]]:

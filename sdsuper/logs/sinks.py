@@ -147,12 +147,23 @@ class ConsoleSink(Sink):
     who writes should hold back while there is any (see `full`).
     """
 
-    __slots__ = ("_owned", "_socket", "fd", "pending")
+    __slots__ = ("_number", "_owned", "_socket", "fd", "pending")
 
     def __init__(self, fd: int, say: Say) -> None:
         super().__init__(say)
         self.pending = bytearray()
-        self.fd, self._owned = fd, False
+        self._number = fd
+        self._open()
+
+    def renew(self) -> None:
+        """The descriptor with the number that we were made for is another one now."""
+        self.close()
+        self.pending.clear()
+        self._open()
+
+    def _open(self) -> None:
+        fd = self.fd = self._number
+        self._owned = False
         self._socket: socket.socket | None = None
         mode = os.fstat(fd).st_mode
         if stat.S_ISSOCK(mode):         # the journal's, when systemd starts us

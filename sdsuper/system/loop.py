@@ -124,17 +124,16 @@ class Loop:
                 self._take_signals()
         for fd, events in ready:
             if fd in self._bulk_fds:
-                self._bulk.append(partial(self._ready, fd, events))
+                self._bulk.append(partial(self._ready, fd, self._calls[fd], events))
             elif fd in self._calls:
-                self._guarded(partial(self._ready, fd, events))
+                self._guarded(partial(self._ready, fd, self._calls[fd], events))
         if self._timers:
             self._take_timers()
         for _ in range(min(BULK_A_TURN, len(self._bulk))):
             self._guarded(self._bulk.popleft())
 
-    def _ready(self, fd: int, events: int) -> None:
-        call = self._calls.get(fd)      # an earlier call may have removed it
-        if call is not None:
+    def _ready(self, fd: int, call: Callable[[int], object], events: int) -> None:
+        if self._calls.get(fd) is call:      # else an earlier call has removed it; the number may have a new owner
             call(events)
 
     def _timeout(self) -> float | None:

@@ -313,12 +313,11 @@ def signal_group(pgid: int, number: int) -> None:
     os.killpg(pgid, number)
 
 
-def write_stdin(pid: int, data: bytes) -> int:
-    """Write to a child's stdin and return how many bytes went in.
+def open_stdin(pid: int) -> int:
+    """A descriptor that writes to a child's stdin and never blocks; the caller closes it.
 
-    Raises OSError: EPIPE when its stdin is not (or no more) a pipe, ENOENT when it is closed or the child gone,
-    EAGAIN when the pipe is full, EACCES where the daemon may not look into the child (a container without
-    CAP_SYS_PTRACE and a child of another user).
+    Raises OSError: EPIPE when its stdin is not (or no more) a pipe, ENOENT when it is closed or the child gone, EACCES
+    where the daemon may not look into the child (a container without CAP_SYS_PTRACE and a child of another user).
 
     The child decides what its descriptor 0 is. It is looked at without being opened first, so that no device, no
     named FIFO and no file of the child's choice is written to by a privileged daemon.
@@ -329,13 +328,9 @@ def write_stdin(pid: int, data: bytes) -> int:
         seen = os.fstat(look)
         if not S_ISFIFO(seen.st_mode) or seen.st_dev != _pipe_device():
             raise BrokenPipeError(EPIPE, "is not a pipe", name)
-        fd = os.open(f"/proc/self/fd/{look}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return os.open(f"/proc/self/fd/{look}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     finally:
         os.close(look)
-    try:
-        return os.write(fd, data)
-    finally:
-        os.close(fd)
 
 
 # ---- the daemon itself --------------------------------------------------------------------------------------------

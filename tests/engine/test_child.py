@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sdsuper.errors import Refusal
 from sdsuper.system.cgroup import own_directories
 from tests.engine.conftest import Daemon, Start
 
@@ -174,3 +175,24 @@ def test_a_program_that_is_found_by_its_own_path(start: Start) -> None:
     (daemon.directory / "bin").mkdir()
     (daemon.directory / "bin/mine").symlink_to("/bin/cat")
     assert daemon.result("Start", "web")[0] == "SUCCESS"
+
+
+def test_input_that_does_not_fit_follows_as_the_program_reads(start: Start) -> None:
+    daemon = start("""
+[program:late]
+command={python} -c "import os, time; print(flush=True); n = len(os.read(0, 1))
+  while n < 1000001: n += len(os.read(0, 65536))
+  print('all', n, flush=True); time.sleep(1000)"
+stdout_logfile={dir}/late
+startsecs=0
+""")
+    daemon.wait(lambda: daemon.text("late"), "it runs")
+    assert daemon.result("Signal", "late", signal="STOP")[0] == "SUCCESS"
+    for _ in range(5):
+        daemon.call("WriteStdin", name="late", data="x" * 200_000)
+    with pytest.raises(Refusal) as refused:
+        daemon.call("WriteStdin", name="late", data="y" * 200_000)
+    assert refused.value.fault == "FAILED", "what waits is bounded"
+    daemon.call("WriteStdin", name="late", data="z")
+    assert daemon.result("Signal", "late", signal="CONT")[0] == "SUCCESS"
+    daemon.wait(lambda: "all 1000001" in daemon.text("late"), "all of it")

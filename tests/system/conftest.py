@@ -19,6 +19,15 @@ NOBODY = User("nobody", 65534, 65534, (65534, 100), "/nonexistent", "/usr/sbin/n
 CGROUPS = Path("/sys/fs/cgroup/unified") if Path("/sys/fs/cgroup/unified").is_dir() else Path("/sys/fs/cgroup")
 
 
+def write_stdin(pid: int, data: bytes) -> int:
+    """Write to a child once; returns what fitted."""
+    fd = process.open_stdin(pid)
+    try:
+        return os.write(fd, data)
+    finally:
+        os.close(fd)
+
+
 def build(target: Path, *flags: str) -> Path:
     """sdsuper-exec by way of libc, for tools that look at what it does."""
     subprocess.run(

@@ -15,7 +15,8 @@ import pytest
 
 from sdsuper.config.model import User
 from sdsuper.system import process
-from sdsuper.system.process import Launch, Launcher, describe, environment_block, write_stdin
+from sdsuper.system.process import Launch, Launcher, describe, environment_block
+from tests.system.conftest import write_stdin
 
 from .conftest import NOBODY, SOURCE, X86, needs, run
 

@@ -14,7 +14,8 @@ import pytest
 from sdsuper.config.model import User
 from sdsuper.errors import SpawnError
 from sdsuper.system import process
-from sdsuper.system.process import Launch, Launcher, NotFound, Report, describe, resolve_command, write_stdin
+from sdsuper.system.process import Launch, Launcher, NotFound, Report, describe, resolve_command
+from tests.system.conftest import write_stdin
 
 from .conftest import NOBODY
 
