@@ -129,7 +129,6 @@ def _run(values: dict[str, str], typed: dict[str, str]) -> NoReturn:
     model = read()
     foreground = (model.supervisord.nodaemon or os.getpid() == 1) and "daemon" not in values
     status = Daemon(model, read, dict(host.environ), foreground).run()
-    sys.stdout.flush()
     # everything is done and given back: taking every record of every program apart would only make the end longer
     os._exit(status)
 

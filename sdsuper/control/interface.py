@@ -55,7 +55,7 @@ type Result (
   description: string
 )
 
-# One step of an update: kind is added, updated, removed, stopped or failed.
+# One step of an update: kind is added, updated, removed or stopped.
 type Change (
   group: string,
   kind: string

@@ -275,10 +275,8 @@ def listen(path: str, group: int | None) -> socket.socket:
 
     A stale socket is replaced; one that answers means another daemon. Raises StartError.
     """
-    folder = os.path.dirname(path)
+    make_directory(path, os.geteuid(), os.getegid())
     try:
-        if not os.path.isdir(folder):
-            os.mkdir(folder, 0o755)
         _remove_stale(path)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         before = os.umask(0o177)
@@ -287,12 +285,54 @@ def listen(path: str, group: int | None) -> socket.socket:
         finally:
             os.umask(before)
         if group is not None:
-            os.chown(path, -1, group)
-            os.chmod(path, 0o660)
+            _open_to(path, group)
         listener.listen(128)
     except OSError as error:
         raise StartError(f"cannot listen on {path}: {error.strerror or error}") from None
     return listener
+
+
+def make_directory(path: str, uid: int, gid: int) -> None:
+    """Make the directory of the socket `path` when it is missing, one level, 0755 whatever the umask, for that owner.
+
+    One that is there stays as it is. Root calls it before it becomes somebody who may not. Raises StartError.
+    """
+    folder = os.path.dirname(path)
+    if os.path.isdir(folder):
+        return
+    before = os.umask(0o022)
+    try:
+        os.mkdir(folder, 0o755)
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.fchown(fd, uid, gid)
+            os.fchmod(fd, 0o755)        # without the set-group-ID bit of the directory above
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise StartError(f"cannot listen on {path}: cannot make {folder}: {error.strerror}") from None
+    finally:
+        os.umask(before)
+
+
+def _open_to(path: str, group: int) -> None:
+    """Let the group in. The directory may be another user's: what he puts at `path` now is neither followed nor taken.
+
+    Not by the effective group while binding: only root may take any, a member by setgroups(2) may not, and in a
+    set-group-ID directory it has no effect. A descriptor with O_PATH is changed by its name in /proc (open(2)).
+    """
+    fd = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        facts = os.fstat(fd)
+        if (facts.st_mode, facts.st_uid, facts.st_nlink) != (stat.S_IFSOCK | 0o600, os.geteuid(), 1):
+            raise StartError(f"cannot listen on {path}: somebody else has replaced it")
+        os.chown(f"/proc/self/fd/{fd}", -1, group)
+        os.chmod(f"/proc/self/fd/{fd}", 0o660)
+    except PermissionError:
+        raise StartError(f"cannot listen on {path}: not root, and no member of the group {group} "
+                         "that control_group names") from None
+    finally:
+        os.close(fd)
 
 
 def _remove_stale(path: str) -> None:

@@ -36,6 +36,11 @@ def after_failed_start(policy: ProcessConfig, tries: int) -> Verdict:
     return Verdict.RETRY if tries <= policy.startretries else Verdict.REST
 
 
+def resigned(policy: ProcessConfig) -> ProcessConfig:
+    """The policy of a process that shall not start again by itself: the daemon ends, and its turn to stop will come."""
+    return policy._replace(autorestart=AutoRestart.NEVER, startretries=-1)
+
+
 def backoff(tries: int) -> float:
     """Seconds to wait after the `tries`-th failed start in a row: one more each time, as Supervisor does."""
     return float(tries)

@@ -176,6 +176,10 @@ class StopOrder:
         """The first class to stop; the later ones come from `done`."""
         return list(reversed(self._classes[-1].values())) if self._classes else []
 
+    def later(self) -> list[Slot]:
+        """The processes of all classes but the first."""
+        return [slot for members in self._classes[:-1] for slot in members.values()]
+
     def done(self, slot: Slot) -> list[Slot]:
         """A process is resting. Returns the next class when this was the last one of the present one."""
         if not self._classes or self._classes[-1].pop(slot.key, None) is None or self._classes[-1]:

@@ -185,7 +185,7 @@ class Publish(NamedTuple):
 
 
 class Say(NamedTuple):
-    """A line for the daemon's log; level is `info`, `warn`, `error`, `debug`."""
+    """A line for the daemon's log; level is one of logs/main.py's."""
 
     level: str
     text: str

@@ -31,6 +31,7 @@ class Daemon(Protocol):
     """What commands need of the daemon as a whole (engine/daemon.py)."""
 
     model: Model
+    identifier: str
     stopping: bool
 
     def shutdown(self) -> None:
@@ -80,7 +81,7 @@ class Commands:
     def _get_state(self, call: Call) -> None:
         name, code = ("SHUTDOWN", -1) if self._daemon.stopping else ("RUNNING", 1)
         call.reply({"version": VERSION, "api_version": API_VERSION, "pid": os.getpid(), "state": name,
-                    "statecode": code, "identifier": self._daemon.model.supervisord.identifier})
+                    "statecode": code, "identifier": self._daemon.identifier})
 
     def _list(self, call: Call) -> None:
         name = call.parameters.get("name")

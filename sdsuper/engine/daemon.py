@@ -16,8 +16,9 @@ from time import monotonic
 
 from sdsuper.config.model import Model, TargetKind
 from sdsuper.control.server import Server, listen
+from sdsuper.core.policy import resigned
 from sdsuper.core.roster import Slot, StopOrder
-from sdsuper.core.vocabulary import RESTING_STATES, Publish, Stop
+from sdsuper.core.vocabulary import Publish, State, Stop
 from sdsuper.engine.commands import Commands
 from sdsuper.engine.outputs import Outputs
 from sdsuper.engine.pidfile import Pidfile
@@ -45,11 +46,13 @@ class Daemon:
 
     def __init__(self, model: Model, read: Callable[[], Model], environment: dict[str, str], foreground: bool) -> None:
         self.model, self.stopping = model, False
+        self.identifier = model.supervisord.identifier
         self._read, self._foreground = read, foreground
         self._environment = {key: value for key, value in environment.items() if key not in PRIVATE}
         self._notify = environment.get("NOTIFY_SOCKET")
         self._consoles: dict[int, ConsoleSink] = {}
         self._order: StopOrder | None = None
+        self._server: Server | None = None
         self._reload_waits = False
         self.log = MainLog(model.supervisord.loglevel)
 
@@ -73,12 +76,13 @@ class Daemon:
                 sink.renew()            # it was the terminal's, now it is /dev/null
         self._loop = Loop()
         self._loop.on_error = self._unexpected
-        self._build(raised, cgroups, listener)
         try:
+            self._build(raised, cgroups, listener)
             self._live()
         finally:
-            self._server.close()
-            self._engine.close()
+            if self._server is not None:
+                self._server.close()
+                self._engine.close()
             self._pidfile.remove()
             self.log.flush()
             self._loop.close()
@@ -101,6 +105,10 @@ class Daemon:
         self._open_log()
         self._pidfile = Pidfile(settings.pidfile)
         try:
+            try:
+                self._launcher = system.Launcher()
+            except OSError as error:
+                raise StartError(f"cannot use {error.filename or 'sdsuper-exec'}: {error.strerror}") from None
             return listen(settings.control_socket, settings.control_group)
         except StartError:
             self._pidfile.remove()
@@ -164,7 +172,7 @@ class Daemon:
         url = self.model.servers[0].url if self.model.servers else None
         environment = {**self._environment, "SUPERVISOR_ENABLED": "1"}
         trees = Trees(self._loop, cgroups, f"{os.getpid()}-{int(monotonic() * 1000)}")
-        self._engine = Engine(self._loop, self.log, system.Launcher(), trees, outputs,
+        self._engine = Engine(self._loop, self.log, self._launcher, trees, outputs,
                               Surroundings(environment, url, limits, settings.strip_ansi))
         waiting = Waiting()
         self._engine.listeners += [waiting.heard, self._heard]
@@ -252,14 +260,19 @@ class Daemon:
         self._tell_systemd("STOPPING=1")
         self._engine.accept_no_starts()
         self._order = StopOrder(self._engine.roster, self._engine.roster)
+        later = self._order.later()
+        for slot in later:
+            slot.config = resigned(slot.config)
+        self._stop([slot for slot in later if slot.process.state is State.BACKOFF])
         self._stop(self._order.next())
         self._report_waiting()
 
     def _stop(self, slots: list[Slot]) -> None:
         self._engine.submit_all([(slot, Stop(shutdown=True)) for slot in slots])
 
-    def _heard(self, slot: Slot, change: Publish) -> None:
-        if self._order is not None and change.state in RESTING_STATES:
+    def _heard(self, slot: Slot, _change: Publish) -> None:
+        # not the state that was published: EXITED is only passed through where a restart follows at once
+        if self._order is not None and slot.resting:
             self._stop(self._order.done(slot))
             if self._order.finished:
                 self._loop.stop()
@@ -277,8 +290,12 @@ class Daemon:
 
     def _tell_systemd(self, state: str) -> None:
         if self._notify:
-            from sdnotify import SystemdNotifier  # only where somebody listens
-
+            try:
+                from sdnotify import SystemdNotifier  # only where somebody listens
+            except ImportError:
+                self._notify = None
+                self.log.write("error", "NOTIFY_SOCKET is set, but the Python package sdnotify is not there")
+                return
             SystemdNotifier().notify(state)
 
     def _unexpected(self, error: Exception) -> None:

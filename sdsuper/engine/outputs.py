@@ -7,6 +7,7 @@ ends.
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from syslog import LOG_ERR, LOG_INFO, LOG_USER
 
 from sdsuper.config.model import LogConfig, ProcessConfig, TargetKind
@@ -17,14 +18,30 @@ from sdsuper.logs.sinks import ConsoleSink, FileSink, Sink, SyslogSink
 CHANNELS = ("stdout", "stderr")
 
 
+class _Copy(Sink):
+    """Output as a line of the daemon's log, after a `head`."""
+
+    __slots__ = ("_copy", "_head")
+
+    def __init__(self, head: str, copy: Callable[[str, str], None]) -> None:
+        super().__init__(partial(copy, "error"))
+        self._head, self._copy = head, copy
+
+    def write(self, data: memoryview) -> None:
+        """Add a line."""
+        self._copy("debug", self._head + bytes(data).decode(errors="backslashreplace"))
+
+
 class Outputs:
     """All sinks of all processes. `childlogdir` and `identifier` are [supervisord]'s, `console` opens a console's
-    sink.
+    sink. `say` has to bring its line (level, text) to the log at once: nothing else may happen for long. `copy`, where
+    given, is a `say` that gets all output, too, as Supervisor's log does at level debug.
     """
 
     def __init__(self, childlogdir: str, identifier: str, console: Callable[[str], ConsoleSink],
-                 say: Callable[[str, str], None]) -> None:
+                 say: Callable[[str, str], None], copy: Callable[[str, str], None] | None = None) -> None:
         self._childlogdir, self._identifier, self._console, self._say = childlogdir, identifier, console, say
+        self._copy = copy
         self._sinks: dict[tuple[Key, str], tuple[Sink, ...]] = {}
         self._paths: dict[tuple[Key, str], str] = {}
         self._files: dict[str, FileSink] = {}
@@ -33,7 +50,7 @@ class Outputs:
     def add(self, key: Key, config: ProcessConfig) -> None:
         """Make ready what a process needs; AUTO files are made now, as in Supervisor."""
         for channel, stream in (("stdout", config.stdout), ("stderr", config.stderr)):
-            if not stream.targets or (channel == "stderr" and config.redirect_stderr):
+            if not (stream.targets or self._copy) or (channel == "stderr" and config.redirect_stderr):
                 continue
             self._sinks[key, channel] = tuple(self._make(key, channel, config, stream))
 
@@ -41,6 +58,8 @@ class Outputs:
         def say(text: str) -> None:
             self._say("error", f"{config.name} {channel}: {text}")
 
+        if self._copy is not None:
+            yield _Copy(f"'{config.name}' {channel} output:\n", self._copy)
         for target in stream.targets:
             if target.kind in (TargetKind.FILE, TargetKind.AUTO):
                 path = target.path or self._auto(config.name, channel)
@@ -79,7 +98,7 @@ class Outputs:
                         continue
                     del self._files[sink.path], self._uses[sink.path]
                 if not isinstance(sink, ConsoleSink):
-                    sink.close()
+                    sink.retire()
 
     def adjust(self, key: Key, config: ProcessConfig) -> None:
         """Take over rotation limits that changed while the files stayed the same."""
@@ -103,8 +122,9 @@ class Outputs:
         return next((s for s in self.sinks(key, channel) if isinstance(s, FileSink)), None)
 
     def lost(self, key: Key) -> int:
-        """Bytes that the sinks of a process could not take."""
-        return sum(sink.lost for channel in CHANNELS for sink in self.sinks(key, channel))
+        """Bytes that the sinks of a process could not take; a console's are everybody's, so they are not counted."""
+        sinks = {sink for channel in CHANNELS for sink in self.sinks(key, channel)}
+        return sum(sink.lost for sink in sinks if not isinstance(sink, ConsoleSink))
 
     def open(self, key: Key) -> None:
         """A run begins. Raises OSError where a file cannot be opened and that is a mistake."""
@@ -112,6 +132,13 @@ class Outputs:
             for sink in self.sinks(key, channel):
                 if isinstance(sink, FileSink):
                     sink.open()
+
+    def begin(self, key: Key, pid: int) -> None:
+        """The run has a process, which syslog's lines are to name."""
+        for channel in CHANNELS:
+            for sink in self.sinks(key, channel):
+                if isinstance(sink, SyslogSink):
+                    sink.pid = pid
 
     def rest(self, key: Key) -> None:
         """No run: keep no descriptors. A file that others use, too, is opened again by its next write."""
@@ -121,7 +148,7 @@ class Outputs:
                     sink.close()
 
     def reopen(self) -> None:
-        """Close and open every file by name (SIGUSR2)."""
+        """Close and open by name every file that is open (SIGUSR2)."""
         for sink in self._files.values():
             sink.reopen()
 

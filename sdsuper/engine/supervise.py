@@ -131,7 +131,10 @@ class Engine:
                     continue            # removed while it waited for its turn
                 now = monotonic()
                 for effect in self.roster.feed(slot, input, now):
-                    self._perform[type(effect)](slot, effect)
+                    try:
+                        self._perform[type(effect)](slot, effect)
+                    except Exception as error:      # a mistake of ours: what else is to be done is done all the same
+                        self.loop.on_error(error)
                 if now > until:
                     break
         finally:
@@ -139,10 +142,10 @@ class Engine:
             if crowd:
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGCHLD,))
             self.log.flush()
-        if self._queue:
-            self.loop.soon(0, self._work_on)
-        else:
-            self._arm()
+            if self._queue:
+                self.loop.soon(0, self._work_on)
+            else:
+                self._arm()
 
     def _work_on(self) -> None:
         if not self._working and self._queue:
@@ -167,7 +170,10 @@ class Engine:
         if slot.process.state in RESTING_STATES:
             self.outputs.rest(slot.key)
         for listener in self.listeners:
-            listener(slot, change)
+            try:
+                listener(slot, change)
+            except Exception as error:
+                self.loop.on_error(error)
 
     def _say(self, _slot: Slot, say: Say) -> None:
         self.log.write(say.level, say.text)
@@ -178,6 +184,9 @@ class Engine:
             run = self._make(slot, effect.run)
         except SpawnError as error:
             answer = SpawnFailed(effect.run, str(error))
+        except Exception as error:                  # never STARTING without an answer
+            self.loop.on_error(error)
+            answer = SpawnFailed(effect.run, f"unexpected error to spawn '{slot.config.name}': {error}")
         else:
             self._current[slot.key] = self._by_pid[run.pid] = self._by_tag[run.tag] = run
             answer = Spawned(effect.run, run.pid)
@@ -198,11 +207,11 @@ class Engine:
                     writers[channel] = self._open_pipe(run, channel)
             run.tree = self.trees.create(run, own)
             run.pid = self._launcher.spawn(self._launch(run, path, argv, self._environment(own), writers))
-        except OSError as error:
+        except (OSError, ValueError) as error:      # ValueError: a text that the locale's encoding has not
             self.trees.discard(run)
             for stream in tuple(run.streams):
                 self._pump.end(stream)
-            raise SpawnError(_why(config.name, error)) from error
+            raise SpawnError(_why(config.name, error) if isinstance(error, OSError) else str(error)) from error
         finally:
             for fd in writers.values():
                 os.close(fd)
@@ -304,26 +313,35 @@ class Engine:
                 orphans = True
                 self.log.write("info", f"reaped unknown pid {pid} ({exit})")
             else:
-                inputs.append((run.slot, self._buried(run, exit)))
+                populated = False
+                try:
+                    populated = self._bury(run)
+                except Exception as error:          # the end itself must be told in any case
+                    self.loop.on_error(error)
+                inputs.append((run.slot, Exited(run.number, exit, populated)))
         if orphans:
             self.trees.look()
         self.submit_all(inputs)
 
-    def _buried(self, run: Run, exit: Exit) -> Exited:
-        for stream in tuple(run.streams):
-            self._pump.drain(stream)
-        self._stdins.end(run)
+    def _bury(self, run: Run) -> bool:
+        """Forget a child, with its last output; whether others of its tree are left."""
         del self._by_tag[run.tag]
         if self._current.get(run.slot.key) is run:
             del self._current[run.slot.key]
-        return Exited(run.number, exit, self.trees.bury(run))
+        self._stdins.end(run)
+        for stream in tuple(run.streams):
+            self._pump.drain(stream)
+        return self.trees.bury(run)
 
     def _take_reports(self) -> None:
         for report in self._launcher.reports():
             run = self._by_tag.get(report.tag)
             if run is not None:
                 # made again only to be described: keeping every launch would cost each program a kilobyte
-                path, argv = self._command(run.slot, self._own_environment(run.slot))
+                try:
+                    path, argv = self._command(run.slot, self._own_environment(run.slot))
+                except SpawnError:                  # it has been removed since
+                    path, argv = run.slot.config.command, []
                 reason = system.describe(report, self._launch(run, path, argv, b"", {}))
                 self.submit(run.slot, LaunchFailed(run.number, reason))
 

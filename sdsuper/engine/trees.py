@@ -14,6 +14,8 @@ from sdsuper.system import tree as walk
 from sdsuper.system.cgroup import CgroupTree
 from sdsuper.system.loop import EPOLLPRI, Loop
 
+LOOK_PAUSE = 0.5      # seconds until a tree is looked at again of whose end nothing will tell
+
 
 class Run:
     """One life of a process: its child, its pipes, the cgroup it began in (None: without one)."""
@@ -59,10 +61,15 @@ class Trees:
             return False
         self._left.setdefault(run.slot.key, []).append(run)
         if run.tree is not None and self._cgroups is not None:
-            fd = self._cgroups.populated_fd(run.tree)
-            self._watched[run.tag] = fd
-            self._loop.watch(fd, EPOLLPRI, lambda _events: self._look_at(run))
+            try:
+                fd = self._watched[run.tag] = self._cgroups.populated_fd(run.tree)
+                self._loop.watch(fd, EPOLLPRI, lambda _events: self._look_at(run))
+            except OSError:
+                self._look_later(run)       # no descriptor for it now
         return True
+
+    def _look_later(self, run: Run) -> None:
+        self._loop.soon(LOOK_PAUSE, lambda: self._look_at(run))
 
     def kill(self, key: Key, number: int) -> None:
         """SIGKILL everything in the tree of a run, again and again until it stays dead."""
@@ -90,10 +97,18 @@ class Trees:
                 self._look_at(run)
 
     def _look_at(self, run: Run) -> None:
-        if not self._gone(run):
+        fd = self._watched.get(run.tag, -1)
+        if run not in self._left.get(run.slot.key, ()):
             return
-        fd = self._watched.pop(run.tag, None)
-        if fd is not None:
+        # cgroup.events is ready until it has been read; without this the loop would turn as long as anybody is there
+        if fd >= 0 and self._cgroups is not None and self._cgroups.populated(fd):
+            return
+        if not self._gone(run):
+            if self._cgroups is not None:
+                self._look_later(run)       # empty, but not to be removed yet; or seen without a descriptor
+            return
+        if fd >= 0:
+            del self._watched[run.tag]
             self._loop.unwatch(fd)
             os.close(fd)
         runs = self._left[run.slot.key]
@@ -104,7 +119,10 @@ class Trees:
 
     def _gone(self, run: Run) -> bool:
         if run.tree is not None and self._cgroups is not None:
-            return self._cgroups.remove(run.tree)
+            try:
+                return self._cgroups.remove(run.tree)
+            except OSError:
+                return True                 # not ours to remove any more; nobody can be counted in it either
         config = run.slot.config
         if config.killasgroup or config.leftovers:
             return not walk.find_tree(run.pid, self._marker(run), True)

@@ -13,7 +13,7 @@ from typing import Protocol
 from sdsuper.config.model import GroupConfig, Model, ProcessConfig
 from sdsuper.config.reload import GroupChange, ReloadPlan, plan
 from sdsuper.core.roster import Slot
-from sdsuper.core.vocabulary import Input, Start, Stop
+from sdsuper.core.vocabulary import Goal, Input, Start, Stop
 from sdsuper.engine.supervise import Engine
 from sdsuper.engine.waiting import Waiting, stopped
 from sdsuper.errors import Refusal
@@ -35,6 +35,7 @@ class Updates:
 
     def __init__(self, daemon: Source, engine: Engine, waiting: Waiting) -> None:
         self._daemon, self._engine, self._waiting = daemon, engine, waiting
+        self._started = daemon.model        # its [supervisord] and servers stay in force as long as the daemon lives
         self._under_way = False
         self._turns: deque[Callable[[], object]] = deque()
 
@@ -49,10 +50,8 @@ class Updates:
 
     def reread(self) -> ReloadPlan:
         """Read the configuration and compare; nothing else. Raises ConfigError."""
-        new = self._daemon.read_config()
-        old = self._daemon.model
-        self._daemon.model = new
-        active = old._replace(groups=tuple(self._engine.roster.groups.values()))
+        self._daemon.model = new = self._daemon.read_config()
+        active = self._started._replace(groups=tuple(self._engine.roster.groups.values()))
         return plan(active, new)
 
     def begin(self) -> None:
@@ -133,6 +132,9 @@ class Updates:
 
         def stop() -> None:
             up = [slot for slot, _act in finish if not slot.resting]
+            if up:
+                names = ", ".join(slot.config.name for slot in up)
+                self._engine.log.write("info", f"waiting for {names} to stop")
             self._waiting.gather(up, stopped, all_down)
             self._engine.submit_all([(slot, Stop()) for slot in reversed(up)])
 
@@ -155,7 +157,7 @@ class Updates:
         for config in change.restarted:
             slot = roster.get((name, config.name))
             if slot is not None:
-                finish.append((slot, partial(self._replace, slot, config, not slot.resting)))
+                finish.append((slot, partial(self._replace, slot, config, slot.process.goal is Goal.UP)))
         return finish
 
     def _replace(self, slot: Slot, config: ProcessConfig, was_up: bool) -> None:

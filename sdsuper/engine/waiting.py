@@ -52,12 +52,16 @@ class Waiting:
         tickets = self._tickets.pop(slot.key, None)
         if tickets is None:
             return
-        settled = [(settle, fault) for judge, settle in tickets if (fault := judge(change.state)) is not None]
-        left = [ticket for ticket in tickets if ticket[0](change.state) is None]
+        # EXITED is only passed through where a restart follows at once: such a process is not down
+        passing = change.state in RESTING_STATES and not slot.resting
+        judged = [(None if passing and judge is stopped else judge(change.state), judge, settle)
+                  for judge, settle in tickets]
+        left = [(judge, settle) for fault, judge, settle in judged if fault is None]
         if left:
             self._tickets[slot.key] = left
-        for settle, fault in settled:
-            settle(fault)
+        for fault, _judge, settle in judged:
+            if fault is not None:
+                settle(fault)
 
     def gather(self, slots: list[Slot], judge: Judge, done: Callable[[list[str]], object]) -> None:
         """Call `done` with the faults of all, in the order of `slots`, once the last is settled."""

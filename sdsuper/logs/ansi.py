@@ -37,6 +37,11 @@ class AnsiStripper:
         out.append(data[done:])
         return b"".join(out)
 
+    def end(self) -> bytes:
+        """What was held back: nothing can follow that would have made it a sequence."""
+        rest, self._rest = self._rest, b""
+        return rest
+
 
 def _end_of_sequence(data: bytes, at: int) -> int:
     """The offset after the sequence that begins at `at`; -1 where it is not complete, or too long to be one."""

@@ -15,7 +15,7 @@ LEVELS = {"critical": (50, "CRIT"), "error": (40, "ERRO"), "warn": (30, "WARN"),
 
 
 class MainLog:
-    """Lines above `level` go to `sinks`; without any they wait until `open` names some."""
+    """Lines above `level` go to `sinks`; as long as there are none, they wait."""
 
     def __init__(self, level: str) -> None:
         self.level = level

@@ -2,8 +2,8 @@
 
 Promises: no symbolic link that somebody else could have planted is followed, on no part of the path; what is opened
 is a regular file with one name; from the first directory on that belongs to somebody else, everything is done as the
-program's user, never as root; nothing here ever blocks (a FIFO or a device is refused, not waited for). Must not:
-create directories, change owners or modes of what exists.
+program's user, never as root; until then nothing is opened that belongs to a third; nothing here ever blocks (a FIFO or
+a device is refused, not waited for). Must not: create directories, change owners or modes of what exists.
 
 Sources: openat(2), symlink(7), path_resolution(7). Directories are walked one by one, each opened relative to the one
 before, because checking a path and then using it is a race. The effective ids are changed for the few calls in
@@ -25,23 +25,24 @@ _MOST_LINKS = 40       # as the kernel's own limit
 
 
 def open_append(path: str, user: User | None, mode: int = 0o644) -> int:
-    """A descriptor that appends to the log file, which is created where it is missing. Raises OSError, `filename` the
-    path.
+    """A descriptor that appends to the log file, which is created where it is missing. With a `mode` that lets nobody
+    else in, one that exists must be the daemon's own. Raises OSError, `filename` the path.
     """
     with _directory(path, user) as (directory, name):
-        return _checked(name, directory, path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, mode)
+        owners = _owners(user) if mode & 0o077 else (os.geteuid(),)
+        return _checked(name, directory, path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, mode, owners)
 
 
 def open_read(path: str, user: User | None) -> int:
     """A read-only descriptor of an existing log file, for a client. Raises OSError."""
     with _directory(path, user) as (directory, name):
-        return _checked(name, directory, path, os.O_RDONLY, 0)
+        return _checked(name, directory, path, os.O_RDONLY, 0, _owners(user))
 
 
 def create(path: str) -> int:
     """A new file for the daemon's user alone; an existing one of that name is FileExistsError."""
     with _directory(path, None) as (directory, name):
-        return _checked(name, directory, path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+        return _checked(name, directory, path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600, ())
 
 
 def rename_all(path: str, user: User | None, pairs: list[tuple[str, str]]) -> None:
@@ -63,7 +64,14 @@ def remove(path: str, user: User | None) -> None:
             pass
 
 
-def _checked(name: str, directory: int, path: str, flags: int, mode: int) -> int:
+def _owners(user: User | None) -> tuple[int, ...]:
+    """Whose files may be opened; empty: acting as the user, whose own rights say it."""
+    if os.geteuid() != os.getuid():
+        return ()
+    return (0, os.geteuid()) if user is None else (0, os.geteuid(), user.uid)
+
+
+def _checked(name: str, directory: int, path: str, flags: int, mode: int, owners: tuple[int, ...]) -> int:
     try:
         fd = os.open(name, flags | _FILE, mode, dir_fd=directory)
     except OSError as error:
@@ -74,7 +82,8 @@ def _checked(name: str, directory: int, path: str, flags: int, mode: int) -> int
         raise OSError(error.errno, error.strerror, path) from None
     facts = os.fstat(fd)
     wrong = ("is not a regular file" if not stat.S_ISREG(facts.st_mode)
-             else "has more than one name (hard link)" if facts.st_nlink > 1 else "")
+             else "has more than one name (hard link)" if facts.st_nlink > 1
+             else f"belongs to uid {facts.st_uid}" if owners and facts.st_uid not in owners else "")
     if wrong:
         os.close(fd)
         raise OSError(errno.EINVAL, wrong, path)

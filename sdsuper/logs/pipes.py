@@ -79,6 +79,9 @@ class Pump:
 
     def add(self, stream: Stream) -> None:
         """Begin to read."""
+        for sink in stream.sinks:
+            if isinstance(sink, ConsoleSink):
+                self.attend(sink)
         self._loop.watch(stream.fd, READABLE, lambda _events: self._move(stream), bulk=True)
 
     def drain(self, stream: Stream) -> None:
@@ -97,7 +100,10 @@ class Pump:
         self._loop.unwatch(stream.fd)
         os.close(stream.fd)
         stream.fd = -1
+        rest = b"" if stream.strip is None else stream.strip.end()
         for sink in stream.sinks:
+            if rest:
+                sink.write(memoryview(rest))
             if isinstance(sink, SyslogSink):
                 sink.end()
         stream.on_end(stream)
@@ -133,13 +139,21 @@ class Pump:
 
     # ---- a console that is slower than the program ----------------------------------------------------------------
 
+    def attend(self, sink: ConsoleSink) -> None:
+        """See to it that what waits for a console is sent, whether or not a stream leads to it."""
+        sink.on_full = self._await
+        if sink.full:
+            self._await(sink)
+
+    def _await(self, sink: ConsoleSink) -> None:
+        if sink.fd not in self._held:
+            self._held[sink.fd] = []
+            self._loop.watch(sink.fd, WRITABLE, partial(self._flush, sink))
+
     def _hold(self, stream: Stream) -> bool:
         """Whether the stream has to wait for a console's reader; its program then waits, too, as with a terminal."""
         for sink in stream.sinks:
             if isinstance(sink, ConsoleSink) and sink.full:
-                if sink.fd not in self._held:
-                    self._held[sink.fd] = []
-                    self._loop.watch(sink.fd, WRITABLE, partial(self._flush, sink))
                 self._held[sink.fd].append(stream)
                 return True
         return False
@@ -150,6 +164,6 @@ class Pump:
             self._loop.rearm(sink.fd, WRITABLE)
             return
         self._loop.unwatch(sink.fd)
-        filler, *others = self._held.pop(sink.fd)      # who filled the console comes last
-        for stream in (*others, filler):
+        held = self._held.pop(sink.fd)
+        for stream in (*held[1:], *held[:1]):          # who filled the console comes last
             self._move(stream)

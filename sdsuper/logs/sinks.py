@@ -6,6 +6,7 @@ minute. A log file that was deleted or moved is made anew before the next write.
 
 import errno
 import os
+import select
 import socket
 import stat
 from collections.abc import Callable
@@ -25,12 +26,15 @@ BEARABLE = frozenset({errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO})
 
 
 class Sink:
-    """Common to all: the count of lost bytes and the restrained complaint."""
+    """Common to all: the count of lost bytes and the restrained complaint. A `retired` sink has nobody left who would
+    close it, only streams of processes that were left behind: it is open no longer than a write takes.
+    """
 
-    __slots__ = ("_quiet_until", "_say", "lost")
+    __slots__ = ("_quiet_until", "_say", "lost", "retired")
 
     def __init__(self, say: Say) -> None:
         self.lost, self._say, self._quiet_until = 0, say, 0.0
+        self.retired = False
 
     def write(self, data: memoryview) -> None:
         """Take output."""
@@ -38,6 +42,11 @@ class Sink:
 
     def reopen(self) -> None:
         """The file behind it may have been moved away."""
+
+    def retire(self) -> None:
+        """No process has it any more."""
+        self.retired = True
+        self.close()
 
     def close(self) -> None:
         """No more writes."""
@@ -89,6 +98,8 @@ class FileSink(Sink):
         self._size += written
         if rotate.due(self._size, self.maxbytes):
             self._rotate()
+        if self.retired:
+            self.close()
 
     def _usable(self) -> bool:
         """Have an open file that still is what the path names."""
@@ -96,8 +107,7 @@ class FileSink(Sink):
             try:
                 facts = os.lstat(self.path)
                 if (facts.st_dev, facts.st_ino) == self._identity:
-                    if facts.st_size < self._size:
-                        self._size = facts.st_size        # truncated by somebody (logrotate's copytruncate)
+                    self._size = facts.st_size    # truncated (logrotate's copytruncate) or written by somebody
                     return True
             except OSError:
                 pass
@@ -126,14 +136,20 @@ class FileSink(Sink):
 
     def clear(self) -> None:
         """Remove the live file and make it anew; backups stay. Raises OSError."""
+        in_use = self._fd >= 0
         opening.remove(self.path, self._user)
-        self.reopen()
+        self.close()
+        self.open()
+        if not in_use:
+            self.close()
 
     def reopen(self) -> None:
-        """Close and open by name."""
+        """Close and open by name; one that was not open stays so until its next write."""
+        in_use = self._fd >= 0
         self.close()
         self._next_try = 0.0
-        self._usable()
+        if in_use:
+            self._usable()
 
     def close(self) -> None:
         """Let the descriptor go; the next write opens the file again."""
@@ -144,14 +160,16 @@ class FileSink(Sink):
 
 class ConsoleSink(Sink):
     """The daemon's own stdout or stderr. Never blocks it: what a slow reader does not take waits in `pending`, and
-    who writes should hold back while there is any (see `full`).
+    who writes should hold back while there is any (see `full`). `on_full` is told when output begins to wait: whoever
+    has the loop calls `flush` then as soon as `fd` is writable.
     """
 
-    __slots__ = ("_number", "_owned", "_socket", "fd", "pending")
+    __slots__ = ("_number", "_owned", "_shared", "_socket", "fd", "on_full", "pending")
 
     def __init__(self, fd: int, say: Say) -> None:
         super().__init__(say)
         self.pending = bytearray()
+        self.on_full: Callable[[ConsoleSink], object] | None = None
         self._number = fd
         self._open()
 
@@ -163,7 +181,7 @@ class ConsoleSink(Sink):
 
     def _open(self) -> None:
         fd = self.fd = self._number
-        self._owned = False
+        self._owned = self._shared = False
         self._socket: socket.socket | None = None
         mode = os.fstat(fd).st_mode
         if stat.S_ISSOCK(mode):         # the journal's, when systemd starts us
@@ -175,7 +193,7 @@ class ConsoleSink(Sink):
                 self.fd = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
                 self._owned = True
             except OSError:
-                self.fd = fd
+                self._shared = True     # it blocks, so each write asks before
 
     @property
     def full(self) -> bool:
@@ -189,8 +207,11 @@ class ConsoleSink(Sink):
         rest = data if self.pending else data[self._try(data):]
         if len(self.pending) + len(rest) > PENDING_BYTES:
             self._lose(len(rest), "nobody reads the console")
-        else:
+        elif rest:
+            begins = not self.pending
             self.pending += rest
+            if begins and self.on_full is not None:
+                self.on_full(self)
 
     def flush(self) -> None:
         """The descriptor is writable again."""
@@ -198,12 +219,27 @@ class ConsoleSink(Sink):
             done = self._try(waiting)
         del self.pending[:done]
 
+    def flush_last(self, deadline: float) -> None:
+        """The daemon ends: wait until the reader has taken all, or it is `deadline` (monotonic); the rest is lost."""
+        writable = select.poll()
+        writable.register(self.fd, select.POLLOUT)
+        while self.pending and (left := deadline - monotonic()) > 0:
+            if writable.poll(left * 1000):
+                self.flush()
+        if self.pending:
+            self._lose(len(self.pending), "nobody reads the console")
+            self.pending.clear()
+
     def _try(self, data: memoryview) -> int:
         done = 0
         try:
             while done < len(data):
                 if self._socket is not None:
                     done += self._socket.send(data[done:], socket.MSG_DONTWAIT)
+                elif self._shared:
+                    if not _writable(self.fd):
+                        return done
+                    done += os.write(self.fd, data[done:done + select.PIPE_BUF])
                 else:
                     done += os.write(self.fd, data[done:])
         except BlockingIOError:
@@ -222,8 +258,15 @@ class ConsoleSink(Sink):
             self._socket.close()
 
 
+def _writable(fd: int) -> bool:
+    """Whether a write of PIPE_BUF bytes would not block now, or would fail at once."""
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    return bool(poll.poll(0))
+
+
 class SyslogSink(Sink):
-    """The local syslog, a line a message, identified as the program (`journalctl -t NAME` finds it).
+    """The local syslog, a line a message, identified as the program (`journalctl -t NAME` finds it). `pid` 0: unknown.
 
     Wire format: RFC 3164 as syslog(3) writes it to /dev/log. `priority` is facility * 8 + severity.
     """
@@ -245,10 +288,14 @@ class SyslogSink(Sink):
         for line in lines:
             self._send_pieces(line, 0)
         self._part = self._send_pieces(rest, self.LONGEST)
+        if self.retired:
+            self.close()
 
     def end(self) -> None:
         """The stream has ended: the last line has no newline."""
         self._part = self._send_pieces(self._part, 0)
+        if self.retired:
+            self.close()
 
     def _send_pieces(self, line: bytes, most: int) -> bytes:
         """Send a line from its beginning until no more than `most` bytes are left, which are returned."""
@@ -258,7 +305,8 @@ class SyslogSink(Sink):
         return line
 
     def _send(self, line: bytes) -> None:
-        head = f"<{self._priority}>{strftime('%b %e %H:%M:%S')} {self._ident}[{self.pid}]: ".encode()
+        who = f"{self._ident}[{self.pid}]" if self.pid else self._ident
+        head = f"<{self._priority}>{strftime('%b %e %H:%M:%S')} {who}: ".encode()
         for again in (True, False):     # the syslog daemon may have been restarted since the last message
             try:
                 if self._socket is None:

@@ -302,17 +302,6 @@ def reap(most: int = 1000) -> list[tuple[int, int]]:
     return ended
 
 
-def send_signal(pid: int, number: int) -> None:
-    """Signal a child that has not been reaped, hence nobody else. Raises OSError."""
-    os.kill(pid, number)
-
-
-def signal_group(pgid: int, number: int) -> None:
-    """Signal a process group. Raises ProcessLookupError when it is empty, PermissionError when no member may be
-    signalled."""
-    os.killpg(pgid, number)
-
-
 def open_stdin(pid: int) -> int:
     """A descriptor that writes to a child's stdin and never blocks; the caller closes it.
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 #: In the environment of every child that is in no cgroup.
 MARK = "SDSUPER_RUN"
 
-_ROUNDS_MOST = 1000
+_ROUNDS_MOST = 20
 
 
 class Seen(NamedTuple):
@@ -60,34 +60,35 @@ def find_tree(leader: int, marker: str, reaped: bool = False, known: frozenset[i
 
 
 def hunt(leader: int, marker: str, reaped: bool = False) -> Iterator[int]:
-    """End a run's processes, a round at a time; each step gives how many were alive. Over after two rounds that saw
-    none.
+    """End a run's processes, a round at a time; each step gives how many were seen for the first time. Over after two
+    rounds in a row that saw nobody new, or 20 rounds.
 
     First all are stopped, so that none forks and no parent is lost by which its children are known, then all are
-    killed. Stepping is the caller's: between two steps the daemon can reap (the leader: then this must be begun anew)
-    and serve.
+    killed. Whoever was seen has been sent SIGKILL when it is over, but need not be gone: one in an uninterruptible
+    sleep dies later, one that we may not signal does not. Stepping is the caller's: between two steps the daemon can
+    reap (the leader: then this must be begun anew) and serve.
     """
     known: frozenset[int] = frozenset()
     stopped: set[tuple[int, int]] = set()
-    empty = 0
-    for _ in range(_ROUNDS_MOST):
+    quiet = 0
+    for left in reversed(range(_ROUNDS_MOST)):
         found = find_tree(leader, marker, reaped, known)
         known |= {seen.pid for seen in found}
         fresh = {(seen.pid, seen.start) for seen in found} - stopped
         for seen in found:
-            if not fresh:
+            if not fresh or not left:
                 _signal(seen, signal.SIGKILL)
             elif (seen.pid, seen.start) in fresh:
                 _signal(seen, signal.SIGSTOP)
         stopped |= fresh
-        empty = 0 if found else empty + 1
-        if empty == 2:
+        yield len(fresh)
+        quiet = 0 if fresh else quiet + 1
+        if quiet == 2:
             return
-        yield len(found)
 
 
 def kill_tree(leader: int, marker: str, reaped: bool = False) -> None:
-    """All rounds of `hunt` at once."""
+    """All rounds of `hunt` at once, 20 scans of /proc at the most. What is alive after that needs another call."""
     for _ in hunt(leader, marker, reaped):
         pass
 

@@ -21,7 +21,7 @@ from sdsuper.client import Client, ProtocolError
 from sdsuper.config.model import User
 from sdsuper.control import server as module
 from sdsuper.control.interface import DESCRIPTION, INTERFACE, LEVELS, Level
-from sdsuper.control.server import SERVICE, SERVICE_DESCRIPTION, Call, Server, listen
+from sdsuper.control.server import SERVICE, SERVICE_DESCRIPTION, Call, Server, listen, make_directory
 from sdsuper.errors import Refusal, StartError
 from sdsuper.system.loop import Loop
 from tests.looping import OTHER, asked_as, child, fresh_loop, meanwhile, turn_until
@@ -330,6 +330,92 @@ def test_never_wider_for_a_moment(place: Path) -> None:
     os.close(write)
     assert os.read(read, 100) == b""
     os.close(read)
+
+
+def listening(path: Path, group: int) -> Any:
+    """What another than root gets: the socket's mode and group, or why not."""
+
+    def work() -> Any:
+        try:
+            listen(str(path), group).close()
+        except StartError as error:
+            return str(error)
+        return [stat.S_IMODE(path.stat().st_mode), path.stat().st_gid]
+
+    with fresh_loop() as loop:
+        return asked_as(loop, OTHER, work)
+
+
+@root
+def test_the_group_of_one_who_is_not_root(place: Path) -> None:
+    os.chown(place, OTHER.uid, OTHER.gid)
+    assert listening(place / "one", GROUP) == [0o660, GROUP]
+    assert listening(place / "two", 7) == (
+        f"cannot listen on {place}/two: not root, and no member of the group 7 that control_group names")
+
+
+@root
+def test_a_directory_that_gives_its_group_away(place: Path) -> None:
+    os.chown(place, 0, 7)
+    place.chmod(0o2755)
+    listen(str(place / "run" / "socket"), GROUP).close()
+    for path, mode, gid in ((place / "run", 0o755, 0), (place / "run" / "socket", 0o660, GROUP)):
+        assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_gid) == (mode, gid)
+
+
+@root
+@pytest.mark.parametrize("kind", ["link", "file", "second name", "socket of another"])
+def test_what_the_owner_of_the_directory_puts_there_is_not_opened(
+    place: Path, kind: str, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """He does so in the moment after the socket was made; what he would have opened to the group stays as it was."""
+    path, victim = place / "socket", place / "victim"
+
+    class Replaced(socket.socket):
+        def bind(self, address: Any) -> None:
+            super().bind(address)
+            path.unlink()
+            if kind == "file":
+                victim.touch(0o600)
+            else:
+                with socket.socket(socket.AF_UNIX) as other:
+                    other.bind(str(victim))
+                victim.chmod(0o600)
+            if kind == "link":
+                path.symlink_to(victim)
+            elif kind == "second name":
+                path.hardlink_to(victim)
+            else:
+                victim.rename(path)
+            if kind == "socket of another":
+                os.chown(path, OTHER.uid, -1)
+
+    monkeypatch.setattr(module.socket, "socket", Replaced)
+    with pytest.raises(StartError, match=f"^cannot listen on {path}: somebody else has replaced it$"):
+        listen(str(path), GROUP)
+    facts = path.stat()
+    assert (stat.S_IMODE(facts.st_mode), facts.st_gid) == (0o600, 0)
+
+
+@root
+@pytest.mark.parametrize("umask", [0o000, 0o777])
+def test_a_directory_for_another_user(place: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        make_directory(str(place / "run" / "socket"), OTHER.uid, OTHER.gid)
+        assert os.umask(umask) == umask
+    finally:
+        os.umask(before)
+    facts = (place / "run").stat()
+    assert (stat.S_IMODE(facts.st_mode), facts.st_uid, facts.st_gid) == (0o755, OTHER.uid, OTHER.gid)
+    assert listening(place / "run" / "socket", GROUP) == [0o660, GROUP]
+    make_directory(str(place / "run" / "socket"), 7, 7)         # it is there: it stays as it is
+    assert (place / "run").stat().st_uid == OTHER.uid
+
+
+def test_a_directory_that_cannot_be_made(place: Path) -> None:
+    with pytest.raises(StartError, match=f"^cannot listen on {place}/a/b/c: cannot make {place}/a/b: No such file"):
+        make_directory(f"{place}/a/b/c", os.getuid(), os.getgid())
 
 
 def test_a_stale_socket_is_replaced(loop: Loop, place: Path) -> None:

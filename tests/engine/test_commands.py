@@ -179,10 +179,9 @@ def test_what_is_written_to_stdin_arrives(start: Start) -> None:
     daemon.wait(lambda: daemon.text("out") == "hello\nžluťoučký\n" + "x" * 10000 + "\n", "what was written comes back")
     with pytest.raises(Refusal, match="NOT_RUNNING: down"):
         daemon.call("WriteStdin", name="down", data="x")
-    with pytest.raises(Refusal, match=r"FAILED: deaf took only \d+ of 150000 bytes"):
-        daemon.call("WriteStdin", name="deaf", data="x" * 150000)
     with pytest.raises(Refusal, match="FAILED: deaf does not read its stdin"):
-        daemon.call("WriteStdin", name="deaf", data="x" * 150000)
+        for _ in range(9):
+            daemon.call("WriteStdin", name="deaf", data="x" * 150000)
     with pytest.raises(Refusal, match="BAD_NAME"):
         daemon.call("WriteStdin", name="all", data="x")
 

@@ -1,6 +1,10 @@
-"""Commands on many processes, and commands that come between."""
+"""Commands on many processes, commands that come between, and what goes on beside them."""
 
+import os
+import signal
 import threading
+import time
+from pathlib import Path
 from typing import Any
 
 from tests.engine.conftest import Daemon, Start
@@ -55,3 +59,68 @@ def test_what_is_started_while_it_is_being_removed_goes_all_the_same(start: Star
         ("quick", "stopped"), ("quick", "removed"), ("slow", "stopped"), ("slow", "removed")]
     assert daemon.processes() == {}
     daemon.wait_log("stopped: quick (terminated by SIGTERM)")
+
+
+def switches(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("voluntary")).split()[1])
+
+
+def test_what_was_left_behind_keeps_nobody_awake(start: Start) -> None:
+    daemon = start("""
+[program:parent]
+command=/bin/sh -c "sleep 1000 & exit 0"
+environment=LEFT_BY="{dir}"
+startsecs=0
+autorestart=false
+""")
+    daemon.wait(lambda: daemon.status("parent")["leftovers"] == 1, "it is counted")
+    daemon.wait_state("parent", "EXITED")
+    before, end = switches(daemon.pid), time.monotonic() + 1
+    while time.monotonic() < end:       # time itself is what is looked at here
+        time.sleep(0.1)
+    assert switches(daemon.pid) - before < 20
+    daemon.result("Start", "parent")
+    daemon.wait(lambda: daemon.status("parent")["leftovers"] == 2, "of both runs")
+    for pid in own_sleepers(daemon):
+        os.kill(pid, signal.SIGKILL)
+    daemon.wait(lambda: daemon.status("parent")["leftovers"] == 0, "their end is seen")
+
+
+def own_sleepers(daemon: Daemon) -> list[int]:
+    """The processes that the test's program has left."""
+    mark = f"LEFT_BY={daemon.directory}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if (entry / "comm").read_text() == "sleep\n" and mark in (entry / "environ").read_bytes():
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
+
+
+def test_nothing_is_started_while_the_daemon_ends(start: Start) -> None:
+    daemon = start("""
+[program:last]
+command=sleep 0.1
+priority=1
+autorestart=true
+startsecs=0
+[program:failing]
+command=false
+priority=1
+startretries=1000
+[program:first]
+command={python} -c "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(1000)"
+priority=9
+stdout_logfile={dir}/ignores
+stopwaitsecs=2
+startsecs=0
+""")
+    daemon.wait(lambda: daemon.text("ignores"), "SIGTERM is ignored")
+    assert daemon.stop() == 0
+    _before, _term, after = daemon.log.partition("received SIGTERM")
+    assert "killing 'first'" in after
+    assert "spawned" not in after

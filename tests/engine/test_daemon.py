@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from binascii import crc32
 from pathlib import Path
 
 import pytest
@@ -175,7 +176,8 @@ def test_user_drops_all_privileges(start: Start, directory: Path) -> None:
     assert daemon.stop() == 0
     assert not (home / "daemon.pid").exists()
     mounts, cgroup = Path("/proc/self/mountinfo").read_text(), Path("/proc/self/cgroup").read_text()
-    for tree in [tree for own in own_directories(mounts, cgroup) for tree in Path(own).glob("sdsuper-supervisor-*")]:
+    name = f"sdsuper-supervisor-{crc32(os.fsencode(home / 'daemon.pid')):08x}"
+    for tree in [Path(own, name) for own in own_directories(mounts, cgroup) if Path(own, name).is_dir()]:
         # its daemon was in it itself and had no right to remove it
         (tree / "daemon").rmdir()
         tree.rmdir()
@@ -342,7 +344,7 @@ def test_nobody_else_is_answered(start: Start, directory: Path) -> None:
            "s.sendall(b'{\"method\":\"io.sdsuper.Control.GetState\"}\\0'); print(s.recv(100))"
     done = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "/usr/bin/python3",
                            "-SEc", code, str(daemon.socket)], capture_output=True, text=True)
-    assert done.stdout in ("b''\n", ""), "the connection is closed without a word"
+    assert "PermissionDenied" in done.stdout and "version" not in done.stdout
 
 
 def test_descriptors_that_were_closed(start: Start) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from sdsuper.client import ProtocolError
 from tests.engine.conftest import ROOT, Daemon, Start
 
 UNSHARE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
@@ -44,7 +45,7 @@ time.sleep(1000)
 #: there.
 CLIENT = """\
 import os, sys, time
-from sdsuper.client import Client
+from sdsuper.client import Client, ProtocolError
 slowest = 0.0
 with Client(sys.argv[1], timeout=20) as daemon:
     while True:
@@ -98,7 +99,7 @@ def test_it_is_first_and_stays_in_the_foreground(first: Callable[..., Daemon]) -
 
 def test_who_is_outside_is_not_answered(first: Callable[..., Daemon]) -> None:
     daemon = first("")
-    with daemon.client() as outside, pytest.raises(OSError):
+    with daemon.client() as outside, pytest.raises(ProtocolError, match="PermissionDenied"):
         outside.call("GetState")
     end(daemon)
 

@@ -475,7 +475,7 @@ class Syslog:
                 return got
 
     def texts(self) -> list[bytes]:
-        return [message.partition(b"]: ")[2] for message in self.messages()]
+        return [message.partition(b": ")[2] for message in self.messages()]
 
 
 @pytest.fixture

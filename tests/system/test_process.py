@@ -131,28 +131,6 @@ def test_reap_is_capped(quick: Launcher, wait_for: Wait) -> None:
     assert [len(process.reap(4)), len(process.reap(4)), len(process.reap(4))] == [4, 2, 0]
 
 
-def empty(group: int) -> bool:
-    try:
-        process.signal_group(group, 0)
-    except ProcessLookupError:
-        return True
-    return False
-
-
-def test_signals(quick: Launcher, wait_for: Wait) -> None:
-    script = "sleep 60 & trap 'exit 3' TERM; wait"
-    reader, writer = os.pipe()
-    pid = quick.spawn(Launch(1, "/bin/sh", ("sh", "-c", f"echo; {script}"), stdout=writer))
-    os.close(writer)
-    os.read(reader, 1)
-    process.send_signal(pid, 0)
-    process.signal_group(pid, signal.SIGKILL)
-    assert os.read(reader, 1) == b""       # the sleeper is gone, too
-    os.close(reader)
-    assert os.waitpid(pid, 0)[1] == signal.SIGKILL
-    wait_for(lambda: empty(pid))        # whoever adopted the sleeper has to reap it first
-
-
 # ---- stdin --------------------------------------------------------------------------------------------------------
 
 @pytest.fixture

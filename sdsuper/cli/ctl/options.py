@@ -96,9 +96,26 @@ class Options:
     def sockets(self, path: str) -> tuple[str, ...]:
         """Where the daemon of `unix://path` may listen: beside that socket, where it was configured, at `path`."""
         if path == self.control_socket:
-            return (path,)
+            return (path, DEFAULT_SOCKET) if _is_left_to_us(path) else (path,)
         elsewhere = (self.control_socket,) if self._configured == f"unix://{path}" else ()
         return tuple(dict.fromkeys((f"{path}.control", *elsewhere, path)))
+
+
+def _is_left_to_us(path: str) -> bool:
+    """Whether our own default `path` is not there, and root's was made by a daemon that became us when it started."""
+    if os.path.exists(path) or path != _own_default():
+        return False
+    try:
+        return os.stat(DEFAULT_SOCKET).st_uid == os.geteuid()
+    except OSError:
+        return False
+
+
+def _own_default() -> str:
+    from sdsuper.config.daemon import control_socket as default
+    from sdsuper.system.host import RealHost
+
+    return default(RealHost(), ())
 
 
 def read_configuration(file: str | None) -> tuple[dict[str, str], str] | None:
