@@ -20,6 +20,11 @@ class ConfigError(SdsuperError):
         super().__init__("\n".join(str(p) for p in problems))
         self.problems = problems
 
+    @property
+    def refusing(self) -> str:
+        """The errors alone, a line each."""
+        return "\n".join(str(p) for p in self.problems if p.severity.value == "error")
+
 
 class StartError(SdsuperError):
     """The daemon cannot start (limits, privileges, pidfile, sockets). Exit status 2, text for stderr."""

@@ -69,7 +69,7 @@ class Commands:
         except Refusal as refusal:
             call.refuse(refusal)
         except ConfigError as error:
-            call.refuse(Refusal("CANT_REREAD", str(error)))
+            call.refuse(Refusal("CANT_REREAD", error.refusing))
         except Exception:
             call.refuse(Refusal("FAILED", "unexpected error, the daemon's log has it"))
             raise

@@ -14,8 +14,8 @@ from functools import partial
 from socket import socket
 from time import monotonic
 
-from sdsuper.config.model import Model, TargetKind
-from sdsuper.control.server import Server, listen
+from sdsuper.config.model import Model, Severity, TargetKind
+from sdsuper.control.server import Server, listen, make_directory
 from sdsuper.core.policy import resigned
 from sdsuper.core.roster import Slot, StopOrder
 from sdsuper.core.vocabulary import Publish, State, Stop
@@ -125,6 +125,7 @@ class Daemon:
             return
         if os.geteuid() != 0:
             raise StartError("Can't drop privilege as nonroot user")
+        make_directory(self.model.supervisord.control_socket, user.uid, user.gid)
         try:
             os.setgroups(user.groups)
             os.setresgid(user.gid, user.gid, user.gid)
@@ -226,7 +227,7 @@ class Daemon:
                 self._updates.update(None, self._reloaded)
             except ConfigError as error:
                 for problem in error.problems:
-                    self.log.write("error", str(problem))
+                    self.log.write("error" if problem.severity is Severity.ERROR else "warn", str(problem))
                 self.log.write("error", "the configuration was not taken over, everything goes on as it was")
         self.log.flush()
 

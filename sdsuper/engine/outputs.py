@@ -35,7 +35,7 @@ class _Copy(Sink):
 class Outputs:
     """All sinks of all processes. `childlogdir` and `identifier` are [supervisord]'s, `console` opens a console's
     sink. `say` has to bring its line (level, text) to the log at once: nothing else may happen for long. `copy`, where
-    given, is a `say` that gets all output, too, as Supervisor's log does at level debug.
+    given, is a `say` that gets all captured output, too, as Supervisor's log does at level debug.
     """
 
     def __init__(self, childlogdir: str, identifier: str, console: Callable[[str], ConsoleSink],
@@ -50,7 +50,7 @@ class Outputs:
     def add(self, key: Key, config: ProcessConfig) -> None:
         """Make ready what a process needs; AUTO files are made now, as in Supervisor."""
         for channel, stream in (("stdout", config.stdout), ("stderr", config.stderr)):
-            if not (stream.targets or self._copy) or (channel == "stderr" and config.redirect_stderr):
+            if not stream.targets or (channel == "stderr" and config.redirect_stderr):
                 continue
             self._sinks[key, channel] = tuple(self._make(key, channel, config, stream))
 

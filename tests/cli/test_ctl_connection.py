@@ -1,5 +1,6 @@
 """Where ctl looks for the daemon, and what it says when none is there."""
 
+import os
 import re
 import socket
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sdsuper.cli.ctl import options as module
 from sdsuper.cli.ctl.options import Options
 from sdsuper.errors import SdsuperError
 
@@ -143,6 +145,34 @@ def test_the_configured_url(tmp_path: Path, text: str, url: str, sockets: tuple[
     assert options.url == url
     if sockets is not None:
         assert options.sockets(url.removeprefix("unix://")) == sockets
+
+
+@pytest.mark.parametrize("text", ["[supervisorctl]\n", "[supervisord]\ncontrol_socket={own}\n[supervisorctl]\n"])
+def test_the_default_of_a_daemon_that_root_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str,
+) -> None:  # fmt: skip
+    """Asked as the user that it runs as: the socket is his, where root's is."""
+    roots, own = tmp_path / "root.sock", tmp_path / "sdsuper/control.sock"
+    monkeypatch.setattr(module, "DEFAULT_SOCKET", str(roots))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr(os, "getuid", lambda: os.geteuid() or 7)
+    options = configured(tmp_path, text.format(own=own))
+    assert options.sockets(str(own)) == (str(own),)
+    roots.touch()
+    assert options.sockets(str(own)) == (str(own), str(roots))
+    own.parent.mkdir()
+    own.touch()
+    assert options.sockets(str(own)) == (str(own),)
+    own.unlink()
+    if os.geteuid() == 0:
+        os.chown(roots, 7, 7)
+        assert options.sockets(str(own)) == (str(own),)
+
+
+def test_a_configured_socket_has_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "root.sock").touch()
+    monkeypatch.setattr(module, "DEFAULT_SOCKET", str(tmp_path / "root.sock"))
+    assert configured(tmp_path, "[supervisord]\ncontrol_socket=/c\n[supervisorctl]\n").sockets("/c") == ("/c",)
 
 
 def test_the_command_line_wins(tmp_path: Path) -> None:

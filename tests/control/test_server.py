@@ -358,8 +358,9 @@ def test_the_group_of_one_who_is_not_root(place: Path) -> None:
 def test_a_directory_that_gives_its_group_away(place: Path) -> None:
     os.chown(place, 0, 7)
     place.chmod(0o2755)
-    listen(str(place / "run" / "socket"), GROUP).close()
-    for path, mode, gid in ((place / "run", 0o755, 0), (place / "run" / "socket", 0o660, GROUP)):
+    listen(str(place / "socket"), GROUP).close()
+    make_directory(str(place / "run" / "socket"), 0, 0)
+    for path, mode, gid in ((place / "run", 0o755, 0), (place / "socket", 0o660, GROUP)):
         assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_gid) == (mode, gid)
 
 
@@ -370,15 +371,16 @@ def test_what_the_owner_of_the_directory_puts_there_is_not_opened(
 ) -> None:
     """He does so in the moment after the socket was made; what he would have opened to the group stays as it was."""
     path, victim = place / "socket", place / "victim"
+    plain = socket.socket
 
-    class Replaced(socket.socket):
+    class Replaced(plain):  # type: ignore[misc, valid-type]
         def bind(self, address: Any) -> None:
             super().bind(address)
             path.unlink()
             if kind == "file":
                 victim.touch(0o600)
             else:
-                with socket.socket(socket.AF_UNIX) as other:
+                with plain(socket.AF_UNIX) as other:
                     other.bind(str(victim))
                 victim.chmod(0o600)
             if kind == "link":
@@ -393,6 +395,7 @@ def test_what_the_owner_of_the_directory_puts_there_is_not_opened(
     monkeypatch.setattr(module.socket, "socket", Replaced)
     with pytest.raises(StartError, match=f"^cannot listen on {path}: somebody else has replaced it$"):
         listen(str(path), GROUP)
+    monkeypatch.undo()
     facts = path.stat()
     assert (stat.S_IMODE(facts.st_mode), facts.st_gid) == (0o600, 0)
 

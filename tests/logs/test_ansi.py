@@ -60,6 +60,14 @@ def test_long_ones_too(length: int) -> None:
         assert strip(*(data[i:i + size] for i in range(0, len(data), size))) == whole
 
 
+@pytest.mark.parametrize("begun", [b"\x1b", b"\x1b[31", b"\x1b]0;title", b"\x1b("])
+def test_what_is_unfinished_at_the_end_comes_out(begun: bytes) -> None:
+    stripper = AnsiStripper()
+    assert stripper.feed(b"text" + begun) == b"text"
+    assert stripper.end() == begun
+    assert stripper.end() == b""
+
+
 def test_little_is_held_back() -> None:
     stripper = AnsiStripper()
     data = b"\x1b]" + b"t" * 100_000

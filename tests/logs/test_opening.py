@@ -347,6 +347,31 @@ def test_made_with_the_mode_at_once(ours: Path) -> None:
     assert stat.S_IMODE((ours / "x.log").stat().st_mode) == 0o640
 
 
+@root
+def test_what_belongs_to_a_third_is_refused(ours: Path) -> None:
+    log = ours / "x.log"
+    log.write_text("")
+    os.chown(log, THIRD, THIRD)
+    for what in (lambda: append(log, None), lambda: append(log, OTHER), lambda: opening.open_read(str(log), OTHER)):
+        error = attempt(what)
+        assert error is not None and error.strerror == f"belongs to uid {THIRD}" and error.filename == str(log)
+    os.chown(log, OTHER.uid, OTHER.gid)
+    assert attempt(lambda: append(log, OTHER)) is None
+    assert attempt(lambda: append(log, None)) is not None
+
+
+@root
+def test_a_private_log_must_be_ours(theirs: Path) -> None:
+    """Somebody may have put a file of his own where an AUTO file was."""
+    log = theirs / "x.log"
+    log.write_text("")
+    log.chmod(0o666)
+    os.close(opening.open_append(str(log), None, 0o600))
+    os.chown(log, OTHER.uid, OTHER.gid)
+    with pytest.raises(OSError, match=f"belongs to uid {OTHER.uid}"):
+        opening.open_append(str(log), None, 0o600)
+
+
 def test_renames_skip_what_is_missing(ours: Path) -> None:
     (ours / "x.log").write_text("newest")
     (ours / "x.log.2").write_text("oldest")
@@ -426,4 +451,5 @@ def test_a_log_that_becomes_a_link(theirs: Path, victim: Victim) -> None:
 
     with child(swap, OTHER, theirs):
         assert storm(theirs / "x.log", OTHER) > 0
-        assert storm(theirs / "x.log", User("root", 0, 0, (0,), "/root", "/bin/sh")) > 0
+        # neither what a link leads to nor what is theirs
+        assert storm(theirs / "x.log", User("root", 0, 0, (0,), "/root", "/bin/sh")) == 0

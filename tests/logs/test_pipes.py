@@ -279,6 +279,15 @@ def test_sequences_are_taken_out(all_pipes: Pipes) -> None:
     assert sink.data == b"red\nplain\n"
 
 
+def test_an_unfinished_sequence_is_the_last_output(all_pipes: Pipes) -> None:
+    sink = Kept()
+    _stream, end = all_pipes.add(sink, strip=True)
+    os.write(end, b"\x1b[1mbold\x1b[0")
+    os.close(end)
+    all_pipes.until(lambda: all_pipes.ended)
+    assert sink.data == b"bold\x1b[0"
+
+
 def test_binary_output(all_pipes: Pipes) -> None:
     sink = Kept()
     _stream, end = all_pipes.add(sink)
@@ -404,6 +413,59 @@ def test_a_held_stream_that_ends(all_pipes: Pipes, console: tuple[int, ConsoleSi
     os.write(later_end, b"later\n")
     os.close(later_end)
     all_pipes.until(lambda: later.fd < 0)
+
+
+def take_all(pipes: Pipes, read: int, count: int) -> bytes:
+    """Read so many bytes while the loop turns."""
+    got = bytearray()
+
+    def taken() -> bool:
+        try:
+            got.extend(os.read(read, 1 << 14))
+        except BlockingIOError:
+            pass
+        return len(got) >= count
+
+    pipes.until(taken, f"{count} bytes")
+    return bytes(got)
+
+
+def test_what_waits_is_sent_after_its_program_has_ended(all_pipes: Pipes, console: tuple[int, ConsoleSink]) -> None:
+    read, sink = console
+    stream, end = all_pipes.add(sink)
+    fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, 1 << 18)
+    data = text(3, 200_000)
+    write_all(end, data, 1 << 16)
+    os.close(end)
+    all_pipes.pump.drain(stream)
+    assert stream.fd < 0 and sink.full
+    assert take_all(all_pipes, read, len(data)) == data
+    assert not sink.full and sink.lost == 0
+
+
+@pytest.mark.parametrize("full_before", [False, True])
+def test_what_waits_is_sent_without_any_program(
+    all_pipes: Pipes, console: tuple[int, ConsoleSink], full_before: bool,
+) -> None:
+    """The daemon's own lines."""
+    read, sink = console
+    data = text(4, 200_000)
+    if full_before:
+        sink.write(memoryview(data))
+        all_pipes.pump.attend(sink)
+    else:
+        all_pipes.pump.attend(sink)
+        sink.write(memoryview(data))
+    assert sink.full
+    assert take_all(all_pipes, read, len(data)) == data
+    assert take_again(all_pipes, read, sink)
+
+
+def take_again(pipes: Pipes, read: int, sink: ConsoleSink) -> bool:
+    """Whether a console that was full once can be full again."""
+    pipes.until(lambda: not sink.full)
+    sink.write(memoryview(bytes(100_000)))
+    return sink.full and take_all(pipes, read, 100_000) == bytes(100_000)
 
 
 def test_a_console_that_goes_away_frees_the_program(all_pipes: Pipes) -> None:

@@ -6,6 +6,8 @@ import os
 import random
 import socket
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -58,6 +60,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     monkeypatch.setattr(sinks, "monotonic", made)
     return made
+
+
+def open_fds() -> int:
+    return len(os.listdir("/proc/self/fd"))
 
 
 def write(sink: sinks.Sink, data: bytes) -> None:
@@ -196,6 +202,38 @@ def test_reopen_and_clear(make: Callable[..., FileSink], tmp_path: Path) -> None
     (tmp_path / "x.log").unlink()
     sink.clear()
     assert (tmp_path / "x.log").exists()
+
+
+def test_what_is_closed_stays_closed(make: Callable[..., FileSink], tmp_path: Path) -> None:
+    """A resting process keeps no descriptor, whatever is done to its log."""
+    sink, before = make(), open_fds()
+    sink.reopen()
+    assert not (tmp_path / "x.log").exists()
+    (tmp_path / "x.log").write_text("old\n")
+    sink.clear()
+    assert (tmp_path / "x.log").read_bytes() == b"" and open_fds() == before
+    write(sink, b"new\n")
+    assert (tmp_path / "x.log").read_bytes() == b"new\n" and open_fds() == before + 1
+
+
+def test_a_retired_one_is_open_for_a_write_only(make: Callable[..., FileSink], tmp_path: Path) -> None:
+    before = open_fds()
+    sink = make(10, 2)
+    write(sink, b"one\n")
+    sink.retire()
+    for line in (b"two\n", b"three\n", b"four\n"):
+        write(sink, line)
+        assert open_fds() == before
+    assert (tmp_path / "x.log.1").read_bytes() == b"one\ntwo\nthree\n"
+    assert (tmp_path / "x.log").read_bytes() == b"four\n"
+
+
+def test_what_others_write_counts(make: Callable[..., FileSink], tmp_path: Path) -> None:
+    one, two = make(20, 2), make(20, 2)
+    for _ in range(3):
+        write(one, b"01234\n")
+        write(two, b"56789\n")
+    assert (tmp_path / "x.log.1").read_bytes() == b"01234\n56789\n" * 2
 
 
 def test_a_mistake_is_seen_at_the_start(make: Callable[..., FileSink], tmp_path: Path) -> None:
@@ -363,6 +401,87 @@ def test_a_write_takes_along_what_waits(pipe: tuple[int, int], said: Said) -> No
     assert not sink.full
     got += os.read(read, 65_536)
     assert got == b"x" * 100_000 + b"y"
+    sink.close()
+
+
+@pytest.fixture
+def shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A console that another user opened, so that it cannot be opened again: there is no /proc to do it by."""
+    real = os.open
+
+    def refuse(path: str, *more: object, **named: object) -> int:
+        if str(path).startswith("/proc/self/fd/"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return real(path, *more, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", refuse)
+
+
+@pytest.mark.usefixtures("shared")
+def test_a_console_that_cannot_be_opened_again_never_blocks(pipe: tuple[int, int], said: Said) -> None:
+    read, end = pipe
+    data = bytes(random.choices(b"abcdefgh", k=300_000))
+    got = bytearray()
+    with within(5):
+        sink = ConsoleSink(end, said)
+        assert sink.fd == end
+        for at in range(0, len(data), 30_000):
+            write(sink, data[at:at + 30_000])
+        assert sink.full and sink.lost == 0
+        while sink.full:
+            got += os.read(read, 10_000)
+            sink.flush()
+        got += os.read(read, 1 << 20)
+    assert bytes(got) == data
+    with within(5):
+        write(sink, b"x" * 100_000)
+        os.close(read)
+        sink.flush()
+    assert not sink.full and sink.lost > 0
+    sink.close()
+
+
+def test_it_is_told_that_output_waits(pipe: tuple[int, int], said: Said) -> None:
+    sink = ConsoleSink(pipe[1], said)
+    told: list[ConsoleSink] = []
+    sink.on_full = told.append
+    write(sink, b"x" * 65_536)
+    assert not told
+    for _ in range(3):
+        write(sink, b"y" * 10_000)
+    assert told == [sink]
+    while sink.full:
+        os.read(pipe[0], 1 << 16)
+        sink.flush()
+    write(sink, b"z" * 70_000)
+    assert told == [sink, sink]
+    sink.close()
+
+
+def test_the_last_output_is_waited_for(pipe: tuple[int, int], said: Said) -> None:
+    read, end = pipe
+    sink = ConsoleSink(end, said)
+    write(sink, b"x" * 300_000)
+    got = bytearray()
+
+    def take() -> None:
+        while len(got) < 300_000:
+            got.extend(os.read(read, 1 << 16))
+
+    thread = threading.Thread(target=take, daemon=True)
+    thread.start()
+    sink.flush_last(time.monotonic() + 10)
+    thread.join(10)
+    assert len(got) == 300_000 and sink.lost == 0 and not said
+    sink.close()
+
+
+def test_the_last_output_is_not_waited_for_without_end(pipe: tuple[int, int], said: Said) -> None:
+    sink = ConsoleSink(pipe[1], said)
+    write(sink, b"x" * 100_000)
+    with within(5):
+        sink.flush_last(time.monotonic() + 0.05)
+    assert sink.lost == 100_000 - 65_536 and not sink.full and len(said) == 1
     sink.close()
 
 

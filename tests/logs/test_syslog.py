@@ -58,6 +58,11 @@ def test_a_line_without_end_is_sent_in_pieces(syslog: socket.socket, sink: Syslo
     assert [len(line.rpartition(b": ")[2]) for line in received(syslog)] == [8192, 8192, 3616]
 
 
+def test_without_a_pid_there_is_none(syslog: socket.socket, sink: SyslogSink) -> None:
+    sink.write(memoryview(b"one\n"))
+    assert re.fullmatch(rb"<14>[A-Z][a-z]{2} [ 0-9]\d \d\d:\d\d:\d\d web: one", *received(syslog))
+
+
 def test_a_restarted_syslog_is_found_again(syslog: socket.socket, sink: SyslogSink) -> None:
     sink.write(memoryview(b"one\n"))
     Path(SyslogSink.PATH).unlink()

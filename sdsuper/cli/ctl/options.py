@@ -94,7 +94,10 @@ class Options:
         self._configured = self.url
 
     def sockets(self, path: str) -> tuple[str, ...]:
-        """Where the daemon of `unix://path` may listen: beside that socket, where it was configured, at `path`."""
+        """Where the daemon of `unix://path` may listen: beside that socket, where it was configured, at `path`.
+
+        By default also where root's does: started as root, it may have become us.
+        """
         if path == self.control_socket:
             return (path, DEFAULT_SOCKET) if _is_left_to_us(path) else (path,)
         elsewhere = (self.control_socket,) if self._configured == f"unix://{path}" else ()
@@ -103,12 +106,11 @@ class Options:
 
 def _is_left_to_us(path: str) -> bool:
     """Whether our own default `path` is not there, and root's was made by a daemon that became us when it started."""
-    if os.path.exists(path) or path != _own_default():
-        return False
     try:
-        return os.stat(DEFAULT_SOCKET).st_uid == os.geteuid()
+        ours = os.stat(DEFAULT_SOCKET).st_uid == os.geteuid()
     except OSError:
         return False
+    return ours and not os.path.exists(path) and path == _own_default()
 
 
 def _own_default() -> str:
