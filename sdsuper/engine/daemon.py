@@ -8,9 +8,9 @@ stopped in order. Must not: supervise (supervise.py) or answer clients (commands
 import gc
 import os
 import signal
-import sys
 from collections.abc import Callable
 from functools import partial
+from select import PIPE_BUF, POLLOUT, poll
 from socket import socket
 from time import monotonic
 
@@ -38,6 +38,7 @@ from sdsuper.system.loop import Loop
 PRIVATE = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "FDSTORE",
            "INVOCATION_ID", "CREDENTIALS_DIRECTORY", "JOURNAL_STREAM", "MANAGERPID", "SYSTEMD_EXEC_PID")
 SYSLOG_PRIORITY = 3 << 3 | 6       # daemon.info
+CONSOLE_WAIT = 2.0                 # seconds at the end for who reads our stdout and stderr
 WAITING_REPORT = 3.0               # seconds between two lines that say whom the shutdown waits for
 
 
@@ -85,6 +86,9 @@ class Daemon:
                 self._engine.close()
             self._pidfile.remove()
             self.log.flush()
+            deadline = monotonic() + CONSOLE_WAIT
+            for sink in self._consoles.values():
+                sink.flush_last(deadline)
             self._loop.close()
         return 0
 
@@ -167,7 +171,8 @@ class Daemon:
         elif earlier := sum(cgroups.count(path) for path in cgroups.leftovers()):
             self.log.write("warn", f"{earlier} processes of an earlier daemon still run, unsupervised, in the cgroups "
                                    f"of {cgroups.directory}")
-        outputs = Outputs(settings.childlogdir, settings.identifier, self._console, self.log.write)
+        copy = self._report if self.log.takes("debug") else None
+        outputs = Outputs(settings.childlogdir, settings.identifier, self._console, self._report, copy)
         if not settings.nocleanup:
             outputs.clean()
         url = self.model.servers[0].url if self.model.servers else None
@@ -175,6 +180,8 @@ class Daemon:
         trees = Trees(self._loop, cgroups, f"{os.getpid()}-{int(monotonic() * 1000)}")
         self._engine = Engine(self._loop, self.log, self._launcher, trees, outputs,
                               Surroundings(environment, url, limits, settings.strip_ansi))
+        for console in self._consoles.values():
+            self._engine.attend(console)
         waiting = Waiting()
         self._engine.listeners += [waiting.heard, self._heard]
         self._updates = Updates(self, self._engine, waiting)
@@ -299,6 +306,11 @@ class Daemon:
                 return
             SystemdNotifier().notify(state)
 
+    def _report(self, level: str, text: str) -> None:
+        """A line that leaves at once: nothing else may happen for long."""
+        self.log.write(level, text)
+        self.log.flush()
+
     def _unexpected(self, error: Exception) -> None:
         """A mistake of ours in a callback: said in full, and survived. What was under way there is left undone."""
         import traceback
@@ -308,9 +320,12 @@ class Daemon:
 
 
 def _complain(text: str) -> None:
-    """What the log itself cannot take goes to stderr, for there is nowhere else."""
+    """What the log itself cannot take goes to stderr, for there is nowhere else; unless that is full, too."""
+    waiting = poll()
+    waiting.register(2, POLLOUT)
     try:
-        sys.stderr.write(f"{text}\n")
+        if waiting.poll(0):
+            os.write(2, f"{text}\n".encode(errors="backslashreplace")[:PIPE_BUF])
     except OSError:
         pass
 

@@ -40,6 +40,7 @@ from sdsuper.engine.trees import Run, Trees
 from sdsuper.errors import SpawnError
 from sdsuper.logs.main import MainLog
 from sdsuper.logs.pipes import Pump, Stream
+from sdsuper.logs.sinks import ConsoleSink
 from sdsuper.system import process as system
 from sdsuper.system.limits import NUMBERS
 from sdsuper.system.loop import Loop, Timer
@@ -111,6 +112,10 @@ class Engine:
             self.loop.soon(0, lambda: self.when_idle(call))
         else:
             call()
+
+    def attend(self, console: ConsoleSink) -> None:
+        """Send what waits for a console as soon as its reader takes it."""
+        self._pump.attend(console)
 
     def close(self) -> None:
         """Give descriptors back; children that are left go on."""
@@ -188,6 +193,7 @@ class Engine:
             self.loop.on_error(error)
             answer = SpawnFailed(effect.run, f"unexpected error to spawn '{slot.config.name}': {error}")
         else:
+            self.outputs.begin(slot.key, run.pid)
             self._current[slot.key] = self._by_pid[run.pid] = self._by_tag[run.tag] = run
             answer = Spawned(effect.run, run.pid)
         self._queue.appendleft((slot, answer))

@@ -65,7 +65,10 @@ def remove(path: str, user: User | None) -> None:
 
 
 def _owners(user: User | None) -> tuple[int, ...]:
-    """Whose files may be opened; empty: acting as the user, whose own rights say it."""
+    """Whose files may be opened in a directory that everybody may write to.
+
+    Empty: anybody's, for we act as the user and his own rights say it.
+    """
     if os.geteuid() != os.getuid():
         return ()
     return (0, os.geteuid()) if user is None else (0, os.geteuid(), user.uid)
@@ -81,6 +84,10 @@ def _checked(name: str, directory: int, path: str, flags: int, mode: int, owners
             raise OSError(errno.EINVAL, "is not a regular file", path) from None
         raise OSError(error.errno, error.strerror, path) from None
     facts = os.fstat(fd)
+    # where everybody may make files, one that somebody else has made may be a trap; elsewhere its owner was chosen, but
+    # for a private one (of the daemon alone) there is no choice
+    if len(owners) > 1 and not os.fstat(directory).st_mode & stat.S_IWOTH:
+        owners = ()
     wrong = ("is not a regular file" if not stat.S_ISREG(facts.st_mode)
              else "has more than one name (hard link)" if facts.st_nlink > 1
              else f"belongs to uid {facts.st_uid}" if owners and facts.st_uid not in owners else "")
