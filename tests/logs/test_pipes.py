@@ -389,7 +389,7 @@ def test_many_programs_at_a_slow_console_are_held_and_take_turns(
         all_pipes.until(taken)
     assert most <= 2 * pipes.READ_BYTES     # not a read of each
     shares = [len(re.findall(rb"%s (\d{6}) " % word, got)) for word in words]
-    assert min(shares) > 0 and max(shares) < 6 * min(shares)
+    assert min(shares) > sum(shares) / 50       # nobody is starved, though one may have begun later than the others
     for word in words:
         numbers = [int(number) for number in re.findall(rb"\b%s (\d{6}) \.{100}\n" % word, got)]
         assert numbers == sorted(numbers)
