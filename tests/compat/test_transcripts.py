@@ -55,7 +55,7 @@ autorestart=true
 startsecs=0
 
 [program:once]
-command=/bin/sh -c "exit 0"
+command=/bin/sh -c "sleep 0.2; exit 0"
 startsecs=0
 autostart=false
 
