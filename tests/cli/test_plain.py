@@ -93,6 +93,9 @@ def test_a_plain_file(tmp_path: Path) -> None:
         "[supervisorctl]\nserverurl=unix:///x\nnonsense\n",
         "[supervisorctl]\r\nserverurl=unix:///x\r\n",
         "[supervisorctl]\nserverurl=unix:///x\nprompt=\n",
+        "[supervisorctl]\nserverurl=unix:///x\n[program:y]\n command=/bin/cat\n",
+        "[supervisorctl]\nserverurl=unix:///x\n[program:y\n",
+        "x=1\n[supervisorctl]\nserverurl=unix:///x\n",
     ],
 )
 def test_what_is_left_to_the_real_reader(text: str, tmp_path: Path) -> None:

@@ -14,17 +14,37 @@ _WANTED = {
 
 
 def plain_values(text: str) -> dict[str, str] | None:
-    """The wanted keys that `text` has, None when any of them needs the real reader. Key names do not repeat."""
+    """The wanted keys that `text` has, None when any of them needs the real reader. Key names do not repeat.
+
+    Every line is looked at: a mistake anywhere is the real reader's to tell.
+    """
     if "[DEFAULT]" in text or "\r" in text or "\0" in text or text.startswith("\ufeff"):
         return None
     values: dict[str, str] = {}
-    for section, keys in _WANTED.items():
-        body = _body("\n" + text, section)
-        if body is None:
-            return None
-        if not _take(body, keys, values):
-            return None
-    return values
+    begun: set[str] = set()
+    wanted: tuple[str, ...] = ()
+    key = ""
+    for line in text.split("\n"):
+        if not line or line[0] in ";#" or line.isspace():
+            continue
+        if line[0] == "[":
+            section = line[1:-1]
+            if line[-1] != "]" or not section or "]" in section or (section in begun and section in _WANTED):
+                return None
+            begun.add(section)
+            wanted, key = _WANTED.get(section, ()), ""
+        elif line[0].isspace():  # more of the value before it; nothing to us unless that one is wanted
+            if not key or key in wanted:
+                return None
+        else:
+            key, value = _entry(line)
+            if not key or not begun:
+                return None
+            if key in wanted:
+                if key in values or not _plain(key, value):
+                    return None
+                values[key] = value
+    return values if "supervisorctl" in begun else None
 
 
 def control_socket(values: dict[str, str]) -> str | None:
@@ -37,40 +57,14 @@ def control_socket(values: dict[str, str]) -> str | None:
     return url[7:] + ".control" if url.startswith("unix://") else None
 
 
-def _body(text: str, section: str) -> str | None:
-    """The lines of a section, none of one that is not there. None when it is there twice, or not at all and is ours."""
-    header = f"[{section}]"
-    start = text.find("\n" + header)
-    if start < 0:
-        return None if header in text or section == "supervisorctl" else ""
-    if text.count(header) > 1:
-        return None
-    rest_of_line, _, body = text[start + 1 + len(header) :].partition("\n")
-    if rest_of_line.strip():
-        return None
-    end = ("\n" + body).find("\n[")
-    return body if end < 0 else body[:end]
+def _entry(line: str) -> tuple[str, str]:
+    """Key and value; no key where there is no sign between them."""
+    at = min((i for i in (line.find("="), line.find(":")) if i >= 0), default=0)
+    return line[:at].strip().lower(), line[at + 1 :].strip()
 
 
-def _take(body: str, keys: tuple[str, ...], values: dict[str, str]) -> bool:
-    """Put what `body` says of `keys` into `values`; False when it needs the real reader."""
-    key = ""
-    for line in body.split("\n"):
-        if not line or line.isspace() or line[0] in ";#":
-            continue
-        if line[0].isspace():  # more of the value before it; nothing to us unless that one is wanted
-            if not key or key in keys:
-                return False
-            continue
-        at = min((i for i in (line.find("="), line.find(":")) if i >= 0), default=0)
-        key, value = line[:at].strip().lower(), line[at + 1 :].strip()
-        if not key:
-            return False
-        if key in keys:
-            if key in values or not value or any(letter in value for letter in "%;#") or not _settled(key, value):
-                return False
-            values[key] = value
-    return True
+def _plain(key: str, value: str) -> bool:
+    return bool(value) and not any(letter in value for letter in "%;#") and _settled(key, value)
 
 
 def _settled(key: str, value: str) -> bool:
