@@ -10,7 +10,7 @@ from sdsuper.cli.options import UsageError, parse
 from sdsuper.cli.unit import examine, looks_like_unit
 from sdsuper.config.load import load, search
 from sdsuper.config.lookup import absolute
-from sdsuper.config.model import Model
+from sdsuper.config.model import Model, Severity
 from sdsuper.config.search import search_paths
 from sdsuper.errors import ConfigError
 from sdsuper.system.host import RealHost
@@ -59,6 +59,8 @@ def _check(path: str, host: RealHost) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     sys.stderr.writelines(f"{problem}\n" for problem in model.warnings)
+    if any(problem.severity is Severity.ERROR for problem in model.warnings):
+        return 2
     sys.stdout.write(f"{path}: ok, {_summary(model)}\n")
     return 0
 

@@ -6,14 +6,21 @@ Promises: one function per record of the model. Must not: read files.
 from collections.abc import Mapping
 from typing import Any
 
+from sdsuper.config import values
 from sdsuper.config.environment import environment
 from sdsuper.config.expand import Names, environment_names
 from sdsuper.config.lookup import Host
 from sdsuper.config.model import CtlConfig, Plugin, Problem, Server, Severity, SupervisordConfig, Where
-from sdsuper.config.reading import NOT_YET, Reading
+from sdsuper.config.reading import Reading
 from sdsuper.config.settings import ROWS, kind_of, option_hint
 from sdsuper.config.source import DEFAULT, Section
 
+_OPEN_TO_ALL = ("stays closed: it can be reached from other machines, and everybody could run programs; set username "
+                "and password, or listen on 127.0.0.1, or set allow_insecure=true")
+_INSTEAD = {
+    "rpcinterface": "XML-RPC has the namespaces supervisor, system and sdsuper, and other methods do not exist",
+    "ctlplugin": "supervisorctl has its own commands alone",
+}
 _MAIN = "supervisor.rpcinterface:make_main_rpcinterface"
 
 
@@ -34,6 +41,8 @@ def supervisord(reading: Reading, section: Section, overrides: Mapping[str, tupl
     reading.names.update(environment_names(dict(found["environment"])))
     if found["childlogdir"] is None:
         found["childlogdir"] = reading.host.tempdir
+    if found["api_user"] is None and reading.host.uid == 0:
+        found["api_user"] = reading.host.user("sdsuper", None) or reading.host.user("nobody", None)
     if found["control_socket"] is None:
         found["control_socket"] = ""
     return SupervisordConfig(later=(), **found)
@@ -82,7 +91,6 @@ def servers(reading: Reading) -> tuple[Server, ...]:
     for kind in ("inet_http_server", "unix_http_server"):
         for section in reading.sections.values():
             if kind_of(section.name) == kind:
-                reading.warn(section, NOT_YET)
                 server = _server(reading, section, kind)
                 if server is not None:
                     found.append(server)
@@ -103,7 +111,12 @@ def _server(reading: Reading, section: Section, kind: str) -> Server | None:
         reading.warn(section, "an empty username or password turns authentication off")
     if required == "port":
         host, port = found["port"]
-        return Server(section.name, section.where, None, host, port, 0, (-1, -1), username or None, password)
+        server = Server(section.name, section.where, None, host, port, 0, (-1, -1), username or None, password,
+                        tuple(found["allowed_hosts"] or ()))
+        if server.username is None and not values.is_loopback(host) and not found["allow_insecure"]:
+            server = server._replace(closed=_OPEN_TO_ALL)
+            reading.close(section.entries["port"], _OPEN_TO_ALL, "port")
+        return server
     return Server(section.name, section.where, found["file"], None, None, found["chmod"], found["chown"] or (-1, -1),
                   username or None, password)
 
@@ -138,7 +151,7 @@ def plugins(reading: Reading) -> tuple[Plugin, ...]:
         if factory is not None:
             found.append(Plugin(section.name, section.where, factory, tuple(options)))
             if (kind, factory) != ("rpcinterface", _MAIN):
-                reading.warn(section, NOT_YET)
+                reading.warn(section, f"{factory} is not supported and left out: {_INSTEAD[kind]}")
     return tuple(found)
 
 

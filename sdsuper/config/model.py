@@ -169,6 +169,8 @@ class Server(NamedTuple):
     chown: tuple[int, int]
     username: str | None
     password: str | None
+    allowed_hosts: tuple[str, ...] = ()
+    closed: str = ""                   # why it is not opened, though everything else starts
 
     @property
     def url(self) -> str:
@@ -198,6 +200,9 @@ class SupervisordConfig(NamedTuple):
     identifier: str
     control_socket: str                # the Varlink socket
     control_group: int | None          # gid whose members may operate
+    api_user: User | None              # of the HTTP face, when the daemon is root
+    api_idle: int                      # seconds; 0: it never ends
+    api_body_maxbytes: int
     cgroup: str                        # `auto`, `off`, or the directory to make the programs' cgroups in
     later: tuple[tuple[str, object], ...] = ()
 
@@ -222,7 +227,9 @@ class Plugin(NamedTuple):
 
 
 class Model(NamedTuple):
-    """A whole configuration. `warnings` are the problems that did not refuse it; `files` all files read, main first."""
+    """A whole configuration. `warnings` are the problems that did not refuse it (an error among them means that
+    something is left out: a server that stays closed); `files` all files read, main first.
+    """
 
     supervisord: SupervisordConfig
     servers: tuple[Server, ...]

@@ -36,6 +36,7 @@ class Reading:
         self.host = host
         self.sections: dict[str, Section] = {}
         self.problems: list[Problem] = []
+        self._bearable: set[Problem] = set()
         self.files: list[str] = []
         self.names = Names(environment_names(dict(host.environ)))
         self.go: Where | None = None       # the first option that only Go's supervisord knows
@@ -51,6 +52,11 @@ class Reading:
 
     def warn(self, place: Entry | Section | Where | None, message: str, option: str | None = None) -> None:
         self._say(Severity.WARNING, place, message, option)
+
+    def close(self, place: Entry, message: str, option: str) -> None:
+        """An error that leaves one thing out and refuses nothing else."""
+        self.error(place, message, option)
+        self._bearable.add(self.problems[-1])
 
     def _say(self, severity: Severity, place: Entry | Section | Where | None, message: str, option: str | None) -> None:
         if isinstance(place, Entry):
@@ -71,8 +77,8 @@ class Reading:
         return tuple(sorted(set(self.problems), key=key))
 
     def broken(self) -> bool:
-        """Whether there is an error so far."""
-        return any(problem.severity is Severity.ERROR for problem in self.problems)
+        """Whether there is an error so far that refuses the configuration."""
+        return any(problem.severity is Severity.ERROR and problem not in self._bearable for problem in self.problems)
 
     # --- files --------------------------------------------------------------------------------------------------------
 

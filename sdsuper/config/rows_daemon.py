@@ -45,14 +45,24 @@ DAEMON_ROWS = (
         "socket. Root and the daemon's account may do everything.", find=lookup.group, since="sdsuper"),
     Row("cgroup", _D, "auto", "Where each process gets a cgroup of its own: `auto` looks for a place that can be "
         "written, `off` uses none, a path names the directory.", values.cgroup, since="sdsuper"),
+    Row("api_user", _D, None, "The account of the process that answers HTTP, when the daemon is root: `sdsuper` where "
+        "there is such an account, else `nobody`.", find=lookup.user, since="sdsuper"),
+    Row("api_idle", _D, "60", "Seconds without a connection after which the process that answers HTTP ends; the next "
+        "connection starts it again. `always` keeps it.", values.idle, since="sdsuper"),
+    Row("api_body_maxbytes", _D, "1MB", "The largest body of an HTTP request.", values.size, since="sdsuper"),
 
     Row("port", _INET, None, "Required. Where to listen: `port`, `host:port` or `*:port`.", values.inet_address),
     Row("file", _UNIX, None, "Required. The path of the socket.", find=lookup.socket_path),
     Row("chmod", _UNIX, "0700", "The socket's mode.", values.octal),
     Row("chown", _UNIX, None, "The socket's owner, `user` or `user:group`.", find=lookup.owner),
     Row("username", _INET + _UNIX, None, "The name that clients must give. Needs `password`."),
-    Row("password", _INET + _UNIX, None, "The password that clients must give, plain or as `{SHA}` and 40 hexadecimal "
-        "digits. Needs `username`."),
+    Row("password", _INET + _UNIX, None, "The password that clients must give, plain, as `{SHA}` and 40 hexadecimal "
+        "digits, or as `{SCRYPT}…` of `sdsuper passwd`. Needs `username`."),
+    Row("allow_insecure", _INET, "false", "Open the port beyond this machine although there is no `username` and "
+        "`password`. Without this such a port stays closed.", values.boolean, since="sdsuper"),
+    Row("allowed_hosts", _INET, None, "Names by which browsers and clients may call this machine, with commas between, "
+        "besides its own name, `localhost` and addresses. Other names are answered with 421, against DNS rebinding.",
+        values.names, since="sdsuper"),
     Row("nodename", _INET, None, "The name of this daemon among the `remotes` of others.", since="go", later=True),
     Row("remotes", _INET, None, "Other daemons to show, `name:host:port` with commas between.", values.names,
         since="go", later=True),
@@ -75,8 +85,8 @@ DAEMON_ROWS = (
         change=Change.LIVE),
 
     Row("supervisor.rpcinterface_factory", ("rpcinterface",), None, "Required. The Python callable that makes the "
-        "interface, `module:name`. Only Supervisor's own is known. Other keys are handed to it.", values.spec,
-        later=True),
-    Row("supervisor.ctl_factory", ("ctlplugin",), None, "Required. The Python callable that makes the plugin of "
-        "supervisorctl, `module:name`. Other keys are handed to it.", values.spec, later=True),
+        "interface, `module:name`. Only Supervisor's own is known; of any other a warning says that it is left out.",
+        values.spec),
+    Row("supervisor.ctl_factory", ("ctlplugin",), None, "Required. The Python callable that makes a plugin of "
+        "supervisorctl, `module:name`. None is supported; a warning says that it is left out.", values.spec),
 )

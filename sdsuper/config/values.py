@@ -231,6 +231,21 @@ def inet_address(text: str) -> tuple[str, int]:
     raise refused(text, "an address", "host:port with a port from 1 to 65535")
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host of `inet_address` can only be reached from this machine."""
+    bare = host.strip("[]")
+    return bare in ("localhost", "::1") or (bare.startswith("127.") and bare.replace(".", "").isdigit())
+
+
+def idle(text: str) -> int:
+    """Seconds, at least 1; 0 for `always`."""
+    if text.lower() == "always":
+        return 0
+    if text.isascii() and text.isdigit() and 0 < int(text) < 1 << 31:
+        return int(text)
+    raise refused(text, "an idle time", "seconds >= 1, or always")
+
+
 def cgroup(text: str) -> str:
     """auto, off, or a directory."""
     if text.lower() in ("auto", "off"):

@@ -35,15 +35,49 @@ type Process (
   lost_bytes: int
 )
 
-# One line of `avail`.
+# The log options of one stream. logfile is empty without a file, and `AUTO` for a name that is not chosen yet.
+type LogConfig (
+  logfile: string,
+  maxbytes: int,
+  backups: int,
+  capture_maxbytes: int,
+  events_enabled: bool,
+  syslog: bool
+)
+
+# The options of one configured process: a line of `avail`, and more.
 type Config (
   name: string,
   group: string,
   inuse: bool,
   autostart: bool,
+  autorestart: string,
   group_priority: int,
   process_priority: int,
-  command: string
+  command: string,
+  directory: ?string,
+  uid: ?int,
+  serverurl: ?string,
+  startsecs: int,
+  startretries: int,
+  exitcodes: []int,
+  stopsignal: int,
+  stopwaitsecs: int,
+  stopasgroup: bool,
+  killasgroup: bool,
+  redirect_stderr: bool,
+  stdout: LogConfig,
+  stderr: LogConfig
+)
+
+# One HTTP socket of the configuration: file of a unix socket, or host (empty: all) and port.
+type Listener (
+  section: string,
+  file: ?string,
+  host: ?string,
+  port: ?int,
+  username: ?string,
+  password: ?string
 )
 
 # What became of one process; fault is Supervisor's name for it, SUCCESS (80) when all went well.
@@ -67,7 +101,8 @@ method GetState() -> (
   identifier: string,
   pid: int,
   state: string,
-  statecode: int
+  statecode: int,
+  notices: []string
 )
 method List(name: ?string) -> (processes: []Process)
 method ListConfigs() -> (configs: []Config)
@@ -90,6 +125,14 @@ method AddGroup(name: string) -> ()
 method RemoveGroup(name: string) -> ()
 method Shutdown() -> ()
 
+# Sends the event REMOTE_COMMUNICATION to the listeners that want it.
+method SendEvent(type: string, data: string) -> ()
+
+# For the HTTP face alone, which has a connection of its own from its start. OpenFace carries a descriptor of each
+# listener's socket, in their order; OpenConnection carries another connection with the same rights.
+method OpenFace() -> (listeners: []Listener, allowed_hosts: []string, idle_seconds: int, body_bytes: int)
+method OpenConnection() -> ()
+
 error Refused (fault: string, code: int, detail: string)
 """
 
@@ -100,11 +143,13 @@ class Level(IntEnum):
     NOTHING = 0
     OPERATE = 1    # a configured group: see, start, stop, signal, logs
     ADMIN = 2      # root and the daemon's owner: configuration, stdin, the daemon's life
+    FACE = 3       # the daemon's own HTTP face, which asks everything of its clients itself
 
 
 LEVELS = {
     "GetState": Level.OPERATE, "List": Level.OPERATE, "ListConfigs": Level.OPERATE, "Start": Level.OPERATE,
     "Stop": Level.OPERATE, "Signal": Level.OPERATE, "WriteStdin": Level.ADMIN, "OpenLog": Level.OPERATE,
     "ClearLogs": Level.ADMIN, "ReopenLogs": Level.OPERATE, "Reread": Level.OPERATE, "Update": Level.ADMIN,
-    "AddGroup": Level.ADMIN, "RemoveGroup": Level.ADMIN, "Shutdown": Level.ADMIN,
+    "AddGroup": Level.ADMIN, "RemoveGroup": Level.ADMIN, "Shutdown": Level.ADMIN, "SendEvent": Level.ADMIN,
+    "OpenFace": Level.FACE, "OpenConnection": Level.FACE,
 }

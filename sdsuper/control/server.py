@@ -11,15 +11,15 @@ import errno
 import json
 import os
 import socket
-import stat
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sdsuper import VERSION
 from sdsuper.control.interface import DESCRIPTION, INTERFACE, LEVELS, Level
 from sdsuper.control.schema import Schema, parse
 from sdsuper.errors import Refusal, StartError
+from sdsuper.system import sockets
 from sdsuper.system.loop import EPOLLIN, EPOLLOUT, Loop, Timer
 
 MESSAGE_BYTES = 256 * 1024        # one call
@@ -43,9 +43,13 @@ class Call:
         self._connection, self.method, self.parameters, self._oneway = connection, method, parameters, oneway
         self.level = connection.level
 
-    def reply(self, parameters: Values, fd: int | None = None) -> None:
-        """Answer; `fd` goes with it and stays the caller's to close."""
-        self._connection.answer({"parameters": parameters}, fd, self._oneway)
+    def reply(self, parameters: Values, *fds: int) -> None:
+        """Answer; the descriptors go with it and stay the caller's to close."""
+        self._connection.answer(_encoded({"parameters": parameters}), fds, self._oneway)
+
+    def reply_text(self, parameters: str) -> None:
+        """Answer with JSON that has been made already."""
+        self._connection.answer(f'{{"parameters":{parameters}}}'.encode(), (), self._oneway)
 
     def refuse(self, refusal: Refusal) -> None:
         """Say no."""
@@ -53,7 +57,11 @@ class Call:
 
     def error(self, name: str, parameters: Values) -> None:
         """Answer with a Varlink error."""
-        self._connection.answer({"error": name, "parameters": parameters}, None, self._oneway)
+        self._connection.answer(_encoded({"error": name, "parameters": parameters}), (), self._oneway)
+
+
+def _encoded(message: Values) -> bytes:
+    return json.dumps(message, separators=(",", ":")).encode()
 
 
 class Connection:
@@ -76,7 +84,7 @@ class Connection:
             os.close(fd)
         self._fds = []
         self._limit(None)
-        self._server.connections.discard(self)
+        self._server.drop(self)
 
     def _ready(self, events: int) -> None:
         try:
@@ -112,16 +120,16 @@ class Connection:
         elif self._in and self._deadline is None:
             self._limit(MESSAGE_SECONDS)
 
-    def answer(self, message: Values, fd: int | None, oneway: bool) -> None:
+    def answer(self, message: bytes, fds: Sequence[int], oneway: bool) -> None:
         """Send a reply and go on with the next call."""
         self._busy = False
         if self._socket.fileno() < 0:
             return
         try:
             if not oneway:
-                self._out += json.dumps(message, separators=(",", ":")).encode() + b"\0"
-                if fd is not None:
-                    self._fds.append(os.dup(fd))
+                self._out += message
+                self._out.append(0)
+                self._fds += [os.dup(fd) for fd in fds]
             self._send()
         except OSError:
             self.close()
@@ -157,19 +165,19 @@ class Server:
                  handle: Callable[[Call], object]) -> None:
         self.loop, self._path, self._group, self._handle = loop, path, group, handle
         self.connections: set[Connection] = set()
+        self._adopted: set[Connection] = set()
         self._schema: Schema | None = None
         self._listener = listener
-        self._identity = _identity(path)
+        self._identity = sockets.identity(path)
         loop.watch(self._listener.fileno(), EPOLLIN, self._accept)
 
     def close(self) -> None:
         """Stop listening, end all connections, remove the socket if it is still ours."""
         self.loop.unwatch(self._listener.fileno())
         self._listener.close()
-        for connection in list(self.connections):
+        for connection in (*self.connections, *self._adopted):
             connection.close()
-        if _identity(self._path) == self._identity:
-            os.unlink(self._path)
+        sockets.remove(self._path, self._identity)
 
     def _accept(self, _events: int) -> None:
         try:
@@ -188,6 +196,16 @@ class Server:
             peer.close()
             return
         self.connections.add(Connection(self, peer, level))
+
+    def adopt(self, peer: socket.socket, level: Level) -> None:
+        """Serve the other end of a pair as well; it counts among nobody's connections."""
+        peer.setblocking(False)
+        self._adopted.add(Connection(self, peer, level))
+
+    def drop(self, connection: Connection) -> None:
+        """Forget one that has ended."""
+        self.connections.discard(connection)
+        self._adopted.discard(connection)
 
     def _accept_again(self) -> None:
         if self._listener.fileno() >= 0:
@@ -271,25 +289,20 @@ def _tell_denied(peer: socket.socket) -> None:
 
 
 def listen(path: str, group: int | None) -> socket.socket:
-    """A listening socket at `path`, for its owner alone or also for a group; never a moment wider than that.
-
-    A stale socket is replaced; one that answers means another daemon. Raises StartError.
-    """
+    """A listening socket at `path`, for its owner alone or also for a group. Raises StartError."""
     make_directory(path, os.geteuid(), os.getegid())
     try:
-        _remove_stale(path)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        before = os.umask(0o177)
-        try:
-            listener.bind(path)
-        finally:
-            os.umask(before)
-        if group is not None:
-            _open_to(path, group)
-        listener.listen(128)
+        return sockets.listen_unix(path, 0o600 if group is None else 0o660, gid=-1 if group is None else group)
+    except sockets.InUse:
+        raise StartError(f"cannot listen on {path}: another sdsuper answers there; stop it first, or set "
+                         "control_socket") from None
+    except PermissionError as error:
+        if error.filename is not None:
+            raise StartError(f"cannot listen on {path}: not root, and no member of the group {group} "
+                             "that control_group names") from None
+        raise StartError(f"cannot listen on {path}: {error.strerror}") from None
     except OSError as error:
         raise StartError(f"cannot listen on {path}: {error.strerror or error}") from None
-    return listener
 
 
 def make_directory(path: str, uid: int, gid: int) -> None:
@@ -313,51 +326,6 @@ def make_directory(path: str, uid: int, gid: int) -> None:
         raise StartError(f"cannot listen on {path}: cannot make {folder}: {error.strerror}") from None
     finally:
         os.umask(before)
-
-
-def _open_to(path: str, group: int) -> None:
-    """Let the group in. The directory may be another user's: what he puts at `path` now is neither followed nor taken.
-
-    Not by the effective group while binding: only root may take any, a member by setgroups(2) may not, and in a
-    set-group-ID directory it has no effect. A descriptor with O_PATH is changed by its name in /proc (open(2)).
-    """
-    fd = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        facts = os.fstat(fd)
-        if (facts.st_mode, facts.st_uid, facts.st_nlink) != (stat.S_IFSOCK | 0o600, os.geteuid(), 1):
-            raise StartError(f"cannot listen on {path}: somebody else has replaced it")
-        os.chown(f"/proc/self/fd/{fd}", -1, group)
-        os.chmod(f"/proc/self/fd/{fd}", 0o660)
-    except PermissionError:
-        raise StartError(f"cannot listen on {path}: not root, and no member of the group {group} "
-                         "that control_group names") from None
-    finally:
-        os.close(fd)
-
-
-def _remove_stale(path: str) -> None:
-    try:
-        if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise StartError(f"cannot listen on {path}: it exists and is not a socket")
-    except FileNotFoundError:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
-            return
-        except BlockingIOError:
-            pass                        # it lives, and is very busy
-    raise StartError(f"cannot listen on {path}: another sdsuper answers there; stop it first, or set control_socket")
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        facts = os.lstat(path)
-    except OSError:
-        return None
-    return facts.st_dev, facts.st_ino
 
 
 SERVICE_DESCRIPTION = """\

@@ -1,4 +1,4 @@
-"""How a process is shown: Supervisor's `getProcessInfo` fields and the words of `description`.
+"""How a process and its options are shown: the fields of the interface, and the words of `description`.
 
 Promises: the same words as Supervisor 4.3.0. Monotonic times become dates here and nowhere else. Must not: know the
 engine.
@@ -7,6 +7,7 @@ engine.
 from time import localtime, strftime
 from typing import Any
 
+from sdsuper.config.model import GroupConfig, LogConfig, ProcessConfig, TargetKind
 from sdsuper.core.vocabulary import Process, State
 
 
@@ -41,4 +42,30 @@ def shown(name: str, group: str, process: Process, now: float, offset: float) ->
         "run": process.run, "exitstatus": process.exit.code if process.exit else 0, "spawnerr": process.spawnerr,
         "start": int(process.started + offset) if process.started else 0,
         "stop": int(process.ended + offset) if process.ended else 0, "now": int(now + offset),
+    }
+
+
+def config(process: ProcessConfig, group: GroupConfig, in_use: bool) -> dict[str, Any]:
+    """The interface's type Config."""
+    user = process.user
+    fields: dict[str, Any] = {
+        "name": process.name, "group": group.name, "inuse": in_use, "autostart": process.autostart,
+        "autorestart": process.autorestart.value, "group_priority": group.priority,
+        "process_priority": process.priority, "command": process.command, "startsecs": process.startsecs,
+        "startretries": process.startretries, "exitcodes": list(process.exitcodes), "stopsignal": process.stopsignal,
+        "stopwaitsecs": process.stopwaitsecs, "stopasgroup": process.stopasgroup, "killasgroup": process.killasgroup,
+        "redirect_stderr": process.redirect_stderr, "stdout": _log(process.stdout), "stderr": _log(process.stderr),
+    }
+    optional = {"directory": process.directory, "uid": user.uid if user else None, "serverurl": process.serverurl}
+    return fields | {key: value for key, value in optional.items() if value is not None}
+
+
+def _log(log: LogConfig) -> dict[str, Any]:
+    kinds = {target.kind for target in log.targets}
+    first = next((target for target in log.targets if target.kind in (TargetKind.FILE, TargetKind.AUTO,
+                                                                       TargetKind.CONSOLE)), None)
+    return {
+        "logfile": "" if first is None else first.path or "AUTO", "maxbytes": log.maxbytes, "backups": log.backups,
+        "capture_maxbytes": log.capture_maxbytes, "events_enabled": log.events_enabled,
+        "syslog": TargetKind.SYSLOG in kinds,
     }

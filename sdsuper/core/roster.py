@@ -20,7 +20,7 @@ Key = tuple[str, str]
 class Slot:
     """A process of the roster: its configuration, its record, and the group it is in."""
 
-    __slots__ = ("config", "group", "key", "process")
+    __slots__ = ("__weakref__", "config", "group", "key", "process")
 
     def __init__(self, group: str, config: ProcessConfig) -> None:
         self.group, self.config, self.process = group, config, Process()

@@ -6,16 +6,16 @@ types or permissions (control.server has), or touch a record (only inputs do).
 
 import os
 from collections.abc import Callable
-from time import monotonic, time
 from typing import Any, Protocol
 
 from sdsuper import VERSION
 from sdsuper.config.model import Model
 from sdsuper.config.values import signal_number
+from sdsuper.control import show
 from sdsuper.control.server import Call
-from sdsuper.control.show import shown
 from sdsuper.core.roster import Slot
 from sdsuper.core.vocabulary import CHILD_STATES, UP_STATES, Start, State, Stop
+from sdsuper.engine.listing import Listing
 from sdsuper.engine.supervise import Engine
 from sdsuper.engine.update import Updates
 from sdsuper.engine.waiting import Waiting, result, started, stopped
@@ -24,6 +24,7 @@ from sdsuper.logs import opening
 from sdsuper.system.process import NotFound
 
 API_VERSION = "3.0"       # of Supervisor's XML-RPC, which supervisorctl checks
+ANSWERED_AT_THE_END = frozenset({"GetState", "SendEvent", "OpenFace", "OpenConnection"})
 CHANGING = frozenset({"Update", "AddGroup", "RemoveGroup"})     # the set of groups: one after the other
 
 
@@ -33,6 +34,10 @@ class Daemon(Protocol):
     model: Model
     identifier: str
     stopping: bool
+
+    @property
+    def notices(self) -> list[str]:
+        """What the administrator should know of."""
 
     def shutdown(self) -> None:
         """Begin to end."""
@@ -46,6 +51,7 @@ class Commands:
 
     def __init__(self, daemon: Daemon, engine: Engine, updates: Updates, waiting: Waiting) -> None:
         self._daemon, self._engine, self._updates, self._waiting = daemon, engine, updates, waiting
+        self._listing = Listing(engine.outputs, engine.trees)
         self._methods: dict[str, Callable[[Call], None]] = {
             "GetState": self._get_state, "List": self._list, "ListConfigs": self._list_configs, "Start": self._start,
             "Stop": self._stop, "Signal": self._signal, "WriteStdin": self._write_stdin, "OpenLog": self._open_log,
@@ -53,6 +59,10 @@ class Commands:
             "Update": self._update, "AddGroup": self._add_group,
             "RemoveGroup": self._remove_group, "Shutdown": self._shutdown,
         }
+
+    def add(self, name: str, method: Callable[[Call], None]) -> None:
+        """A method that somebody else carries out."""
+        self._methods[name] = method
 
     def handle(self, call: Call) -> None:
         """Carry out a call, or refuse it."""
@@ -63,7 +73,7 @@ class Commands:
 
     def _carry_out(self, call: Call) -> None:
         try:
-            if self._daemon.stopping and call.method != "GetState":
+            if self._daemon.stopping and call.method not in ANSWERED_AT_THE_END:
                 raise Refusal("SHUTDOWN_STATE")
             self._methods[call.method](call)
         except Refusal as refusal:
@@ -81,35 +91,19 @@ class Commands:
     def _get_state(self, call: Call) -> None:
         name, code = ("SHUTDOWN", -1) if self._daemon.stopping else ("RUNNING", 1)
         call.reply({"version": VERSION, "api_version": API_VERSION, "pid": os.getpid(), "state": name,
-                    "statecode": code, "identifier": self._daemon.identifier})
+                    "statecode": code, "identifier": self._daemon.identifier, "notices": self._daemon.notices})
 
     def _list(self, call: Call) -> None:
         name = call.parameters.get("name")
         slots = list(self._engine.roster) if name is None else self._engine.roster.select(name).slots
         slots.sort(key=lambda slot: slot.key)
-        now = monotonic()
-        offset = time() - now
-        call.reply({"processes": [self._show(slot, now, offset) for slot in slots]})
-
-    def _show(self, slot: Slot, now: float, offset: float) -> dict[str, Any]:
-        outputs, key = self._engine.outputs, slot.key
-        fields = shown(slot.config.name, slot.group, slot.process, now, offset)
-        fields["stdout_logfile"] = outputs.path(key, "stdout")
-        fields["stderr_logfile"] = outputs.path(key, "stderr")
-        fields["leftovers"] = left = self._engine.trees.left_behind(key)
-        fields["lost_bytes"] = lost = outputs.lost(key)
-        notes = [f"{left} left behind"] * bool(left) + [f"{lost} bytes of output lost"] * bool(lost)
-        if notes:
-            fields["description"] = "; ".join(filter(None, [fields["description"], *notes]))
-        return fields
+        call.reply_text(self._listing.text(slots))
 
     def _list_configs(self, call: Call) -> None:
         active = self._engine.roster.groups
-        call.reply({"configs": [
-            {"name": process.name, "group": group.name, "inuse": group.name in active, "autostart": process.autostart,
-             "group_priority": group.priority, "process_priority": process.priority, "command": process.command}
-            for process, group in sorted(((process, group) for group in self._daemon.model.groups
-                                          for process in group.processes), key=lambda pair: pair[0].name)]})
+        pairs = [(process, group) for group in self._daemon.model.groups for process in group.processes]
+        pairs.sort(key=lambda pair: pair[0].name)
+        call.reply({"configs": [show.config(process, group, group.name in active) for process, group in pairs]})
 
     # ---- programs -------------------------------------------------------------------------------------------------
 

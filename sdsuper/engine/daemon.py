@@ -14,12 +14,13 @@ from select import PIPE_BUF, POLLOUT, poll
 from socket import socket
 from time import monotonic
 
-from sdsuper.config.model import Model, Severity, TargetKind
+from sdsuper.config.model import Model, Problem, Severity, TargetKind
 from sdsuper.control.server import Server, listen, make_directory
 from sdsuper.core.policy import resigned
 from sdsuper.core.roster import Slot, StopOrder
 from sdsuper.core.vocabulary import Publish, State, Stop
 from sdsuper.engine.commands import Commands
+from sdsuper.engine.face import Face, Listener, bind
 from sdsuper.engine.outputs import Outputs
 from sdsuper.engine.pidfile import Pidfile
 from sdsuper.engine.supervise import Engine, Surroundings
@@ -54,6 +55,7 @@ class Daemon:
         self._consoles: dict[int, ConsoleSink] = {}
         self._order: StopOrder | None = None
         self._server: Server | None = None
+        self._face: Face | None = None
         self._reload_waits = False
         self.log = MainLog(model.supervisord.loglevel)
 
@@ -64,7 +66,7 @@ class Daemon:
         raised = raise_limits(settings.minfds, settings.minprocs)
         cgroups = CgroupTree.find(settings.cgroup, settings.identifier, settings.pidfile, settings.user)
         try:
-            listener = self._prepare()
+            listener, listeners = self._prepare()
         except StartError:
             if cgroups is not None:
                 cgroups.discard()
@@ -78,9 +80,11 @@ class Daemon:
         self._loop = Loop()
         self._loop.on_error = self._unexpected
         try:
-            self._build(raised, cgroups, listener)
+            self._build(raised, cgroups, listener, listeners)
             self._live()
         finally:
+            if self._face is not None:
+                self._face.close()
             if self._server is not None:
                 self._server.close()
                 self._engine.close()
@@ -94,8 +98,8 @@ class Daemon:
 
     # ---- beginning ------------------------------------------------------------------------------------------------
 
-    def _prepare(self) -> socket:
-        """Become what the settings say, and take what only one daemon can have; returns the control socket."""
+    def _prepare(self) -> tuple[socket, list[Listener]]:
+        """Become what the settings say, and take what only one daemon can have: the control socket, those of HTTP."""
         settings = self.model.supervisord
         for path in ("/dev/stdout", "/dev/stderr"):
             self._console(path)         # what root was given as stdout another user may not be able to open again
@@ -113,7 +117,13 @@ class Daemon:
                 self._launcher = system.Launcher()
             except OSError as error:
                 raise StartError(f"cannot use {error.filename or 'sdsuper-exec'}: {error.strerror}") from None
-            return listen(settings.control_socket, settings.control_group)
+            listeners = bind(self.model.servers)
+            try:
+                return listen(settings.control_socket, settings.control_group), listeners
+            except StartError:
+                for each in listeners:
+                    each.close()
+                raise
         except StartError:
             self._pidfile.remove()
             raise
@@ -164,7 +174,8 @@ class Daemon:
             self._consoles[fd] = ConsoleSink(fd, _complain)
         return self._consoles[fd]
 
-    def _build(self, limits: tuple[tuple[int, int, int], ...], cgroups: CgroupTree | None, listener: socket) -> None:
+    def _build(self, limits: tuple[tuple[int, int, int], ...], cgroups: CgroupTree | None, listener: socket,
+               listeners: list[Listener]) -> None:
         settings = self.model.supervisord
         if cgroups is None:
             system.become_subreaper()
@@ -187,6 +198,9 @@ class Daemon:
         self._updates = Updates(self, self._engine, waiting)
         commands = Commands(self, self._engine, self._updates, waiting)
         self._server = Server(self._loop, settings.control_socket, listener, settings.control_group, commands.handle)
+        self._face = Face(self._engine, self._server, listeners, settings)
+        commands.add("OpenFace", self._face.open_face)
+        commands.add("OpenConnection", self._face.open_connection)
 
     # ---- living ---------------------------------------------------------------------------------------------------
 
@@ -203,7 +217,9 @@ class Daemon:
             self.log.write("critical", self._pidfile.trouble)
         self.log.write("info", f"supervisord started with pid {os.getpid()}")
         for problem in self.model.warnings:
-            self.log.write("warn", str(problem))
+            self._say_problem(problem)
+        if self._face is not None and self._face.trouble:
+            self.log.write("error", self._face.trouble)
         self._updates.begin()
         self.log.flush()
         gc.freeze()                                    # what is there now stays: no collection need look at it again
@@ -215,8 +231,17 @@ class Daemon:
         model = self._read()
         for problem in model.warnings:
             if problem not in self.model.warnings:
-                self.log.write("warn", str(problem))
+                self._say_problem(problem)
         return model
+
+    def _say_problem(self, problem: Problem) -> None:
+        self.log.write("error" if problem.severity is Severity.ERROR else "warn", str(problem))
+
+    @property
+    def notices(self) -> list[str]:
+        """What the administrator should know of, as long as it is so."""
+        wrong = [str(problem) for problem in self.model.warnings if problem.severity is Severity.ERROR]
+        return wrong + ([self._face.trouble] if self._face is not None and self._face.trouble else [])
 
     def _asked_to_reload(self) -> None:
         if not self._reload_waits:      # a storm of signals while one waits is one more reload, not a hundred
@@ -234,7 +259,7 @@ class Daemon:
                 self._updates.update(None, self._reloaded)
             except ConfigError as error:
                 for problem in error.problems:
-                    self.log.write("error" if problem.severity is Severity.ERROR else "warn", str(problem))
+                    self._say_problem(problem)
                 self.log.write("error", "the configuration was not taken over, everything goes on as it was")
         self.log.flush()
 

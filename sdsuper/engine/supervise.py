@@ -71,6 +71,8 @@ class Engine:
         self._inherited = system.environment_block(surroundings.environment)
         self.roster = Roster()
         self.listeners: list[Listener] = []
+        #: who may give a run its stdin: a descriptor that is closed here after the start, or None. Raises OSError.
+        self.stdin_sources: list[Callable[[Run], int | None]] = []
         self._launcher = launcher
         self._pump = Pump(loop)
         self._stdins = Stdins(loop)
@@ -80,6 +82,7 @@ class Engine:
         self._by_pid: dict[int, Run] = {}
         self._by_tag: dict[int, Run] = {}
         self._current: dict[Key, Run] = {}
+        self._own: dict[int, tuple[system.Launch, Callable[[Exit], object]]] = {}
         self._next_tag = 1
         #: each takes its own effect alone, which the type checker cannot see
         self._perform: dict[type, Callable[[Slot, Any], None]] = {
@@ -116,6 +119,14 @@ class Engine:
     def attend(self, console: ConsoleSink) -> None:
         """Send what waits for a console as soon as its reader takes it."""
         self._pump.attend(console)
+
+    def launch(self, launch: system.Launch, ended: Callable[[Exit], object]) -> int:
+        """Start a child of the daemon's own, no program; returns its pid. `ended` hears of its end. Raises OSError."""
+        launch = launch._replace(tag=self._next_tag)
+        self._next_tag += 1
+        pid = self._launcher.spawn(launch)
+        self._own[pid] = launch, ended
+        return pid
 
     def close(self) -> None:
         """Give descriptors back; children that are left go on."""
@@ -207,6 +218,10 @@ class Engine:
         self._next_tag += 1
         writers: dict[str, int] = {}
         try:
+            for source in self.stdin_sources:
+                stdin = source(run)
+                if stdin is not None:
+                    writers["stdin"] = stdin
             self.outputs.open(key)
             for channel in CHANNELS:
                 if self.outputs.sinks(key, channel):
@@ -228,8 +243,8 @@ class Engine:
         config = run.slot.config
         return system.Launch(
             tag=run.tag, path=path, argv=argv, environment=environment, directory=config.directory, umask=config.umask,
-            user=config.user, nice=config.nice, rlimits=self._limits(config), cgroup=run.tree, stdin=None,
-            stdout=writers.get("stdout"),
+            user=config.user, nice=config.nice, rlimits=self._limits(config), cgroup=run.tree,
+            stdin=writers.get("stdin"), stdout=writers.get("stdout"),
             stderr=system.SAME_AS_STDOUT if config.redirect_stderr else writers.get("stderr"))
 
     def _open_pipe(self, run: Run, channel: str) -> int:
@@ -315,7 +330,9 @@ class Engine:
         for pid, status in ended:
             run = self._by_pid.pop(pid, None)
             exit = Exit.from_wait(status)
-            if run is None:
+            if pid in self._own:
+                self._own.pop(pid)[1](exit)
+            elif run is None:
                 orphans = True
                 self.log.write("info", f"reaped unknown pid {pid} ({exit})")
             else:
@@ -350,6 +367,9 @@ class Engine:
                     path, argv = run.slot.config.command, []
                 reason = system.describe(report, self._launch(run, path, argv, b"", {}))
                 self.submit(run.slot, LaunchFailed(run.number, reason))
+            elif report.pid in self._own:
+                self.log.write("error", f"cannot start {self._own[report.pid][0].path}: "
+                                        f"{system.describe(report, self._own[report.pid][0])}")
 
     def _command(self, slot: Slot, own: dict[str, str]) -> tuple[str, list[str]]:
         return find_command(slot.config, own.get("PATH", self.surroundings.environment.get("PATH")))

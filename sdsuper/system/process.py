@@ -15,7 +15,7 @@ the last one ends the file):
     u32 magic          "SDX1"
     u32 size           bytes of the whole spec
     u64 tag            echoed in the report
-    u32 flags          OWN_STDIN 1, SET_USER 2, SET_UMASK 4, SET_NICE 8
+    u32 flags          OWN_STDIN 1, SET_USER 2, SET_UMASK 4, SET_NICE 8, NO_NEW_PRIVS 16
     u32 umask
     u32 uid
     u32 gid
@@ -60,7 +60,7 @@ FIRST_FD = 10
 SAME_AS_STDOUT = -1
 
 _MAGIC = 0x31584453
-_OWN_STDIN, _SET_USER, _SET_UMASK, _SET_NICE = 1, 2, 4, 8
+_OWN_STDIN, _SET_USER, _SET_UMASK, _SET_NICE, _NO_NEW_PRIVS = 1, 2, 4, 8, 16
 _HEAD = Struct("=IIQIIIIiIIIII")
 _RLIMIT = Struct("=QQQ")
 _REPORT = Struct("=QIIII")
@@ -71,7 +71,8 @@ _MFD_NOEXEC_SEAL = 0x0008
 #: What sdsuper-exec was doing, by the stage number of its report.
 STAGES = (
     "reading the spec", "joining the cgroup", "setting nice", "opening stdin", "setting the limit", "changing user",
-    "changing directory", "verifying the user", "closing descriptors", "resetting signals", "executing",
+    "changing directory", "setting no new privs", "verifying the user", "closing descriptors", "resetting signals",
+    "executing",
 )
 
 
@@ -101,6 +102,7 @@ class Launch(NamedTuple):
     stdin: int | None = None
     stdout: int | None = None
     stderr: int | None = None
+    no_new_privs: bool = False       # prctl(2) PR_SET_NO_NEW_PRIVS: nothing it executes gains rights
 
 
 class Report(NamedTuple):
@@ -227,6 +229,8 @@ class Launcher:
             flags |= _SET_UMASK
         if nice is not None:
             flags |= _SET_NICE
+        if launch.no_new_privs:
+            flags |= _NO_NEW_PRIVS
         if not isinstance(environment, bytes):
             environment = environment_block(environment)
         fixed = b"".join([_RLIMIT.pack(number, soft & _INFINITY, hard & _INFINITY) for number, soft, hard in rlimits])

@@ -267,12 +267,13 @@ def test_each_method_needs_its_level(rig: Rig) -> None:
     for connection in rig.server.connections:
         connection.level = Level.OPERATE
     needs = {"Start": {"name": "x"}, "Stop": {"name": "x"}, "Signal": {"name": "x", "signal": "HUP"},
-             "WriteStdin": {"name": "x", "data": ""}, "AddGroup": {"name": "x"}, "RemoveGroup": {"name": "x"}}
+             "WriteStdin": {"name": "x", "data": ""}, "AddGroup": {"name": "x"}, "RemoveGroup": {"name": "x"},
+             "SendEvent": {"type": "t", "data": ""}}
     for method, level in LEVELS.items():
         client.setblocking(True)
         client.send(message(method, **needs.get(method, {})))
         reply = received(rig, client, 1)[0]
-        assert (reply.get("error") == f"{SERVICE}.PermissionDenied") == (level is Level.ADMIN)
+        assert (reply.get("error") == f"{SERVICE}.PermissionDenied") == (level > Level.OPERATE)
     assert {call.method for call in rig.calls} == {method for method, level in LEVELS.items() if level is Level.OPERATE}
     client.close()
 

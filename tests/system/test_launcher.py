@@ -115,6 +115,12 @@ def test_umask_directory_nice(launcher: Launcher, tmp_path: Path) -> None:
     assert ended.lines == [f"{mask:04o}", os.getcwd(), str(os.nice(0))]
 
 
+@pytest.mark.parametrize("wanted", [False, True])
+def test_no_new_privs(launcher: Launcher, wanted: bool) -> None:
+    ended = run(launcher, "grep NoNewPrivs /proc/self/status", no_new_privs=wanted)
+    assert ended.lines == [f"NoNewPrivs:\t{wanted:d}"]
+
+
 def test_limits(launcher: Launcher) -> None:
     ended = run(launcher, "ulimit -Sn; ulimit -Hn; ulimit -Sc; ulimit -Hc",
                 rlimits=((resource.RLIMIT_NOFILE, 40, 50), (resource.RLIMIT_CORE, 0, -1)))

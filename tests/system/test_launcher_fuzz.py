@@ -17,7 +17,7 @@ from .conftest import needs
 
 REPORT = struct.Struct("=QIIII")
 HEAD = struct.Struct("=IIQIIIIiIIIII")
-READING, EXECUTING = 0, 10
+READING, EXECUTING = 0, 11
 MAGIC = 0x31584453
 
 
@@ -79,7 +79,7 @@ def test_every_way_to_cut_it(request: pytest.FixtureRequest, which: str, good: b
 
 
 @pytest.mark.parametrize(("field", "value"), [
-    ("magic", 0), ("size", 0), ("size", 1 << 31), ("flags", 16), ("flags", 1 << 31),
+    ("magic", 0), ("size", 0), ("size", 1 << 31), ("flags", 32), ("flags", 1 << 31),
     ("groups", 65537), ("groups", 2**32 - 1), ("groups", 65536),
     ("rlimits", 17), ("rlimits", 2**32 - 1), ("rlimits", 16),
     ("argc", 0), ("argc", 2**32 - 1), ("argc", 4), ("argc", 2), ("envc", 3), ("envc", 1), ("envc", 2**32 - 1),

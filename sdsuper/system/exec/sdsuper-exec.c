@@ -11,7 +11,7 @@
  *     u32 magic          "SDX1"
  *     u32 size           bytes of the whole spec
  *     u64 tag            echoed in the report
- *     u32 flags          OWN_STDIN 1, SET_USER 2, SET_UMASK 4, SET_NICE 8
+ *     u32 flags          OWN_STDIN 1, SET_USER 2, SET_UMASK 4, SET_NICE 8, NO_NEW_PRIVS 16
  *     u32 umask
  *     u32 uid
  *     u32 gid
@@ -52,7 +52,7 @@
 
 enum { SPEC_FD = 3, REPORT_FD = 4, FIRST_FOREIGN_FD = 5 };
 enum { MAGIC = 0x31584453, SPEC_MOST_BYTES = 1 << 28, RLIMITS_MOST = 16, GROUPS_MOST = 65536, SIGNALS = 64 };
-enum { OWN_STDIN = 1, SET_USER = 2, SET_UMASK = 4, SET_NICE = 8, ALL_FLAGS = 15 };
+enum { OWN_STDIN = 1, SET_USER = 2, SET_UMASK = 4, SET_NICE = 8, NO_NEW_PRIVS = 16, ALL_FLAGS = 31 };
 
 /* The texts are in sdsuper/system/process.py; a test keeps the two lists equal. */
 enum stage {
@@ -63,6 +63,7 @@ enum stage {
     SETTING_RLIMIT,
     CHANGING_USER,
     CHANGING_DIRECTORY,
+    SETTING_NO_NEW_PRIVS,
     VERIFYING_USER,
     CLOSING_DESCRIPTORS,
     RESETTING_SIGNALS,
@@ -125,6 +126,7 @@ static inline long kernel(long number, long a, long b, long c, long d, long e, l
 #define CALL2(name, a, b) kernel(SYS_##name, (long)(a), (long)(b), 0, 0, 0, 0)
 #define CALL3(name, a, b, c) kernel(SYS_##name, (long)(a), (long)(b), (long)(c), 0, 0, 0)
 #define CALL4(name, a, b, c, d) kernel(SYS_##name, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
+#define CALL5(name, a, b, c, d, e) kernel(SYS_##name, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
 
 static _Noreturn void leave(void)
 {
@@ -317,6 +319,9 @@ static _Noreturn void run(void)
     *stage = CHANGING_DIRECTORY;
     if (*launch.directory != '\0')
         must(&launch, CALL1(chdir, launch.directory));
+    *stage = SETTING_NO_NEW_PRIVS;
+    if (flags & NO_NEW_PRIVS)
+        must(&launch, CALL5(prctl, 38 /* PR_SET_NO_NEW_PRIVS */, 1, 0, 0, 0));
     *stage = VERIFYING_USER;
     if (flags & SET_USER)
         verify_user(&launch);

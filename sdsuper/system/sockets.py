@@ -1,0 +1,115 @@
+"""Listening sockets, made as the configuration says and safe from their first moment.
+
+Promises: a unix socket is never connectable with a wider mode than it is given, and never somebody else's file; a stale
+one is replaced, one that answers is not. Must not: accept. Sources: unix(7), ip(7), ipv6(7), open(2) for O_PATH.
+"""
+
+import os
+import socket
+import stat
+from errno import EADDRINUSE, EEXIST, ENOENT, ENOTSOCK
+
+BACKLOG = 1024        # as Supervisor asks for; the kernel cuts it to net.core.somaxconn
+
+
+class InUse(OSError):
+    """Somebody listens there already."""
+
+
+def listen_unix(path: str, mode: int, uid: int = -1, gid: int = -1, backlog: int = BACKLOG) -> socket.socket:
+    """A socket at `path` with that mode and owner (-1: as it is), listening and not blocking.
+
+    Raises OSError: InUse, ENOTSOCK for a file that is none, EPERM with the path as its `filename` when the owner cannot
+    be set.
+    """
+    _remove_stale(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        before = os.umask(0o177)
+        try:
+            listener.bind(path)
+        finally:
+            os.umask(before)
+        _open_to(path, mode, uid, gid)
+        listener.listen(backlog)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def listen_tcp(host: str, port: int, backlog: int = BACKLOG) -> socket.socket:
+    """A socket at an address, listening and not blocking; an empty host is every IPv4 address. `host` is a name, an
+    IPv4 address, or an IPv6 address with or without brackets. Raises OSError: InUse, socket.gaierror.
+    """
+    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    found = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, kind, protocol, _name, address = sorted(found, key=lambda row: row[0] != socket.AF_INET)[0]
+    listener = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(backlog)
+    except OSError as error:
+        listener.close()
+        if error.errno == EADDRINUSE:
+            raise InUse(error.errno, error.strerror) from None
+        raise
+    return listener
+
+
+def identity(path: str) -> tuple[int, int] | None:
+    """What tells the file at `path` from any other; None: there is none."""
+    try:
+        facts = os.lstat(path)
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
+
+
+def remove(path: str, known: tuple[int, int] | None) -> None:
+    """Remove the socket at `path` if it is still the one that was known."""
+    if known is not None and identity(path) == known:
+        os.unlink(path)
+
+
+def _open_to(path: str, mode: int, uid: int, gid: int) -> None:
+    """Let others in. The directory may be another user's: what he puts at `path` now is neither followed nor taken.
+
+    Not by the effective group while binding: only root may take any, a member by setgroups(2) may not, and in a
+    set-group-ID directory it has no effect. A descriptor with O_PATH is changed by its name in /proc (open(2)).
+    """
+    fd = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        facts = os.fstat(fd)
+        if (facts.st_mode, facts.st_uid, facts.st_nlink) != (stat.S_IFSOCK | 0o600, os.geteuid(), 1):
+            raise OSError(EEXIST, "somebody else has replaced it")
+        try:
+            if (uid, gid) != (-1, -1):
+                os.chown(f"/proc/self/fd/{fd}", uid, gid)
+        except PermissionError as error:
+            raise PermissionError(error.errno, error.strerror, path) from None
+        os.chmod(f"/proc/self/fd/{fd}", mode)
+    finally:
+        os.close(fd)
+
+
+def _remove_stale(path: str) -> None:
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise OSError(ENOTSOCK, "it exists and is not a socket")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+        except BlockingIOError:
+            pass                        # it lives, and is very busy
+        except OSError as error:
+            if error.errno == ENOENT:
+                return
+            raise
+    raise InUse(EADDRINUSE, os.strerror(EADDRINUSE))
