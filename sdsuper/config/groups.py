@@ -108,7 +108,6 @@ def _homogeneous(reading: Reading, section: Section, kind: GroupKind, base: _Env
 
 def _add_socket(reading: Reading, section: Section, found: dict[str, Any], sockets: list[tuple[str, FcgiSocket]]
                 ) -> None:
-    reading.warn(section, NOT_YET)
     socket = fcgi_socket(reading, section, found)
     if socket is not None:
         sockets.append((section.name.partition(":")[2].strip(), socket))

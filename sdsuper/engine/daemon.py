@@ -22,6 +22,7 @@ from sdsuper.core.vocabulary import Publish, State, Stop
 from sdsuper.engine.commands import Commands
 from sdsuper.engine.face import Face, Listener, bind
 from sdsuper.engine.outputs import Outputs
+from sdsuper.engine.fastcgi import FastCgi
 from sdsuper.engine.pidfile import Pidfile
 from sdsuper.engine.supervise import Engine, Surroundings
 from sdsuper.engine.trees import Trees
@@ -193,6 +194,7 @@ class Daemon:
                               Surroundings(environment, url, limits, settings.strip_ansi))
         for console in self._consoles.values():
             self._engine.attend(console)
+        FastCgi(self._engine)
         waiting = Waiting()
         self._engine.listeners += [waiting.heard, self._heard]
         self._updates = Updates(self, self._engine, waiting)
