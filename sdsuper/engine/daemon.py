@@ -21,8 +21,8 @@ from sdsuper.core.roster import Slot, StopOrder
 from sdsuper.core.vocabulary import Publish, State, Stop
 from sdsuper.engine.commands import Commands
 from sdsuper.engine.face import Face, Listener, bind
-from sdsuper.engine.outputs import Outputs
 from sdsuper.engine.fastcgi import FastCgi
+from sdsuper.engine.outputs import Outputs
 from sdsuper.engine.pidfile import Pidfile
 from sdsuper.engine.supervise import Engine, Surroundings
 from sdsuper.engine.trees import Trees

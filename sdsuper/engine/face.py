@@ -85,9 +85,9 @@ class Face:
         self._pid, self._started, self._failures = 0, 0.0, 0
         self._said = b""
         self._closing = False
-        self.trouble = "" if self._user is None or not listeners else _closed_to(self._user)
+        #: why no HTTP socket is open, though there should be some
+        self.trouble = _why_not(self._user) if os.geteuid() == 0 and listeners else ""
         if self.trouble:
-            self.trouble = f"HTTP stays closed: the account {self._user and self._user.name} of api_user {self.trouble}"
             self._close_listeners()
         elif settings.api_idle == 0 and listeners:
             self._engine.loop.soon(0, self._start)
@@ -221,15 +221,18 @@ def _package() -> str:
     return os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
-def _closed_to(user: User) -> str:
+def _why_not(user: User | None) -> str:
     """Why an account cannot run the face from where it is installed; empty when it can."""
+    if user is None:
+        return "HTTP stays closed: it needs an account without privileges, api_user"
     for path in (_package(), os.path.realpath(sys.executable)):
         step = path
         while True:
             facts = os.stat(step)
             shift = 6 if facts.st_uid == user.uid else 3 if facts.st_gid == user.gid else 0
             if not facts.st_mode >> shift & 1:
-                return f"cannot read {path} (mode {facts.st_mode & 0o7777:04o} of {step})"
+                return (f"HTTP stays closed: api_user {user.name} cannot read {path}, for {step} has the mode "
+                        f"{facts.st_mode & 0o7777:04o}")
             if step == "/":
                 break
             step = os.path.dirname(step)

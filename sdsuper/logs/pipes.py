@@ -46,15 +46,51 @@ class Loop(Protocol):
         """Call later."""
 
 
+class Tap(Protocol):
+    """Who sees what a stream brings before its sinks do. `prompt`: somebody waits for what comes of it, so each piece
+    is taken at once instead of letting the pipe fill.
+    """
+
+    prompt: bool
+
+    def feed(self, data: memoryview) -> memoryview:
+        """Take output, which is only valid during the call; returns what the sinks are to have of it."""
+
+    def end(self) -> bytes:
+        """The writer has ended; returns what was held back for the sinks."""
+
+
 class Stream:
     """One pipe of one run. `fd` is -1 once it has ended."""
 
-    __slots__ = ("_large", "fd", "on_end", "sinks", "strip")
+    __slots__ = ("_large", "fd", "on_end", "sinks", "strip", "tap")
 
-    def __init__(self, fd: int, sinks: Sequence[Sink], strip: bool, on_end: Callable[["Stream"], object]) -> None:
-        self.fd, self.sinks, self.on_end = fd, sinks, on_end
+    def __init__(self, fd: int, sinks: Sequence[Sink], strip: bool, on_end: Callable[["Stream"], object],
+                 tap: Tap | None = None) -> None:
+        self.fd, self.sinks, self.on_end, self.tap = fd, sinks, on_end, tap
         self.strip = AnsiStripper() if strip else None
         self._large = False
+
+    @property
+    def prompt(self) -> bool:
+        """Whether it is not to wait for more."""
+        return self.tap is not None and self.tap.prompt
+
+    def write(self, data: memoryview) -> None:
+        """Hand output to whom it is for."""
+        if self.tap is not None:
+            data = self.tap.feed(data)
+        if data:
+            for sink in self.sinks:
+                sink.write(data)
+
+    def flush(self) -> None:
+        """The writer has ended: nothing follows that would have made a whole of what is held back."""
+        if self.strip is not None and (rest := self.strip.end()):
+            self.write(memoryview(rest))
+        if self.tap is not None and (rest := self.tap.end()):
+            for sink in self.sinks:
+                sink.write(memoryview(rest))
 
     def enlarge(self) -> bool:
         """Ask for a larger pipe, once. False: it is as large as it can be."""
@@ -82,7 +118,7 @@ class Pump:
         for sink in stream.sinks:
             if isinstance(sink, ConsoleSink):
                 self.attend(sink)
-        self._loop.watch(stream.fd, READABLE, lambda _events: self._move(stream), bulk=True)
+        self._loop.watch(stream.fd, READABLE, lambda _events: self._move(stream), bulk=not stream.prompt)
 
     def drain(self, stream: Stream) -> None:
         """Take all that is in the pipe now: the writer has ended. The stream stays open while others hold the pipe."""
@@ -90,8 +126,9 @@ class Pump:
         while stream.fd >= 0 and taken < DRAIN_BYTES:
             count = self._read(stream)
             if count <= 0:
-                return
+                break
             taken += count
+        stream.flush()
 
     def end(self, stream: Stream) -> None:
         """Close the pipe; what is still in it is lost."""
@@ -100,10 +137,8 @@ class Pump:
         self._loop.unwatch(stream.fd)
         os.close(stream.fd)
         stream.fd = -1
-        rest = b"" if stream.strip is None else stream.strip.end()
+        stream.flush()
         for sink in stream.sinks:
-            if rest:
-                sink.write(memoryview(rest))
             if isinstance(sink, SyslogSink):
                 sink.end()
         stream.on_end(stream)
@@ -114,7 +149,7 @@ class Pump:
         count = self._read(stream)
         if stream.fd < 0 or self._hold(stream):
             return
-        if count == 0 or count >= BUSY_BYTES or (count >= FILLING_BYTES and stream.enlarge()):
+        if count == 0 or count >= BUSY_BYTES or stream.prompt or (count >= FILLING_BYTES and stream.enlarge()):
             self._loop.rearm(stream.fd, READABLE)
         else:
             self._loop.soon(DRAIN_DELAY, lambda: self._move(stream), bulk=True)
@@ -133,8 +168,7 @@ class Pump:
         data = self._view[:count]
         if stream.strip is not None:
             data = memoryview(stream.strip.feed(bytes(data)))
-        for sink in stream.sinks:
-            sink.write(data)
+        stream.write(data)
         return count
 
     # ---- a console that is slower than the program ----------------------------------------------------------------

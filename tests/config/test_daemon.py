@@ -38,6 +38,9 @@ def test_daemon_defaults():
         "identifier": "supervisor",
         "control_socket": "/run/sdsuper/control.sock",
         "control_group": None,
+        "api_user": User("nobody", 65534, 65534, (65534, 100), "/home/nobody", "/bin/sh"),
+        "api_idle": 60,
+        "api_body_maxbytes": 1 << 20,
         "cgroup": "auto",
         "later": (),
     }
@@ -143,7 +146,7 @@ def test_plugins_get_their_own_keys_only():
         ("ctlplugin:c", "a:b", (("k", "/root"),)),
     ]
     assert [str(problem) for problem in model.warnings] == [
-        f"{MAIN}:6: warning: [ctlplugin:c] not yet acted on by this version"
+        f"{MAIN}:6: warning: [ctlplugin:c] a:b is not supported and left out: supervisorctl has its own commands alone"
     ]
     assert "is required" in said(HEAD + "[rpcinterface:x]\n")[0]
 
@@ -162,3 +165,44 @@ def test_search_order():
         == "etc/supervisord.conf"
     )
     assert search(FakeHost({}), "/a/b/c") is None
+
+
+@pytest.mark.parametrize(
+    ("port", "closed"),
+    [("9001", True), ("*:9001", True), ("0.0.0.0:9001", True), ("10.0.0.1:9001", True), ("[::]:9001", True),
+     ("127.0.0.1:9001", False), ("127.1.2.3:9001", False), ("localhost:9001", False), ("[::1]:9001", False),
+     ("127.0.0.1.example.com:9001", True)],
+)  # fmt: skip
+def test_a_port_beyond_this_machine_without_password_stays_closed(port: str, closed: bool):
+    model = read(f"{HEAD}[inet_http_server]\nport={port}\n")
+    assert [bool(server.closed) for server in model.servers] == [closed]
+    found = [(str(problem.where), problem.severity.value, problem.option) for problem in model.warnings]
+    assert found == [(f"{MAIN}:3", "error", "port")] * closed
+    for more in ("username=u\npassword=p\n", "allow_insecure=true\n"):
+        opened = read(f"{HEAD}[inet_http_server]\nport={port}\n{more}")
+        assert [server.closed for server in opened.servers] == [""] and opened.warnings == ()
+
+
+def test_a_closed_port_does_not_hide_other_errors():
+    assert len(said(HEAD + "[inet_http_server]\nport=9001\n[program:x]\ncommand=/bin/cat\nstartsecs=soon\n")) == 2
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("1", 1), ("600", 600), ("always", 0), ("ALWAYS", 0)])
+def test_idle(text: str, seconds: int):
+    assert read(f"{HEAD}api_idle={text}\n").supervisord.api_idle == seconds
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "soon", "1.5", ""])
+def test_no_idle(text: str):
+    assert said(f"{HEAD}api_idle={text}\n") == [
+        f"2: error: [supervisord] api_idle: cannot read {text!r} as an idle time (seconds >= 1, or always expected)"
+    ]
+
+
+def test_another_packages_rpcinterface():
+    assert [str(problem) for problem in read(
+        HEAD + "[rpcinterface:twiddler]\nsupervisor.rpcinterface_factory=supervisor_twiddler.rpcinterface:make_it\n"
+    ).warnings] == [
+        f"{MAIN}:2: warning: [rpcinterface:twiddler] supervisor_twiddler.rpcinterface:make_it is not supported and "
+        "left out: XML-RPC has the namespaces supervisor, system and sdsuper, and other methods do not exist"
+    ]

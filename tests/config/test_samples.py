@@ -62,8 +62,8 @@ def test_main():
     )
     assert model.supervisord.childlogdir == "/tmp/supervisord/log/childlogdir"
     assert said == [
-        "1: warning: [unix_http_server] not yet acted on by this version",
-        "4: warning: [inet_http_server] not yet acted on by this version",
+        "5: error: [inet_http_server] port: stays closed: it can be reached from other machines, and everybody could "
+        "run programs; set username and password, or listen on 127.0.0.1, or set allow_insecure=true",
         '19: warning: [include] files: no file matches "/etc/supervisor.d/*.ini"',
         "21: warning: [eventlistener:crashmail] not yet acted on by this version",
     ]
@@ -73,7 +73,7 @@ def test_fleet_node():
     model, said = sample("fleet-node.conf")
     (server,) = model.servers
     assert (server.host, server.port, server.username, server.password) == ("", 30000, "admin", "Example*123")
-    assert said == ["1: warning: [inet_http_server] not yet acted on by this version"]
+    assert (server.closed, said) == ("", [])
 
 
 def test_go_dropins():
@@ -95,13 +95,12 @@ def test_go_dropins():
     }
     assert web.stdout.targets == (LogTarget(TargetKind.REMOTE, "udp:127.0.0.1:5514"),)
     assert model.supervisord.logfile.path == "/etc/supervisord.log"
-    assert said[0:3] == [
-        "1: warning: [unix_http_server] not yet acted on by this version",
+    assert said[0:2] == [
         "11: warning: [supervisord] loglevel: 'warning' is read as 'warn', Supervisor does not know it",
         '14: warning: [include] files: no file matches "/etc/supervisord.d/*.conf"',
     ]
-    assert [line.split(":")[0] for line in said[3:]] == ["28", "29", "30", "31", "32", "33", "34"]
-    assert all(line.endswith("not yet acted on by this version") for line in said[3:])
+    assert [line.split(":")[0] for line in said[2:]] == ["28", "29", "30", "31", "32", "33", "34"]
+    assert all(line.endswith("not yet acted on by this version") for line in said[2:])
 
 
 def test_retries():
