@@ -1,6 +1,6 @@
 """`./dev bench results`: the whole comparison with Supervisor and with the C minimum, written to bench/RESULTS.md.
 
-Three runs one after another (life, 4 KiB floods, 100-byte floods), each interleaved and repeated; every figure of the
+Four runs one after another (life, 4 KiB floods, 100-byte floods, events), each interleaved and repeated; every figure of the
 table of targets is the median of ratios that were taken within a repeat.
 """
 from __future__ import annotations
@@ -33,6 +33,8 @@ TARGETS = [
     ("`ctl version`", "g", 1000, "cli_help_ms", "supervisor", 0.30, 0),
     ("reload, 1 changed, 10 new, N = 1,000", "h", 1000, "all_s", "supervisor", 0.20, 0),
     ("shutdown of 1,000", "i", 1000, "all_s", "cmin", 3, 0),
+    ("getAllProcessInfo by XML-RPC, 1,000 programs", "x", 1000, "xml_ms", "supervisor", 0.04, 0),
+    ("events/s that a listener gets in a storm of 1,000", "k", 1000, "per_s", "supervisor", -10, 3),
     ("log flood, 4 KiB writes, MB/s", "f", 1, "mb_s", "limit-cat", -0.85, 1),
     ("log flood, 4 KiB writes, CPU per GB", "f", 1, "cpu_s_per_gb", "supervisor", 0.65, 1),
     ("control socket during 8 floods of 4 KiB writes, median", "f", 8, "api_ms", "supervisor", 1, 1),
@@ -43,16 +45,20 @@ TARGETS = [
 FIXED = [
     ("idle with 1,000 programs, wake-ups/s", "c", 1000, "wakeups_per_s", 0, 0),
     ("idle with 1,000 programs, CPU ms per minute", "c", 1000, "cpu_ms_per_min", 0, 0),
+    ("the daemon's own CPU ms for one getAllProcessInfo", "x", 1000, "daemon_cpu_ms", 5, 0),
+    ("restart latency under 50 clients, times that at rest", "y", 1000, "ratio", 1.5, 0),
+    ("events lost in a storm of 1,000, default buffer", "k0", 1000, "lost", 0, 3),
     ("programs touched wrongly by a reload", "h", 1000, "restarted_wrongly", 0, 0),
     ("bytes lost in a flood of 4 KiB writes", "f", 1, "lost_bytes", 0, 1),
     ("bytes lost in 8 floods of 4 KiB writes", "f", 8, "lost_bytes", 0, 1),
     ("bytes lost in a flood of 100-byte writes", "f", 1, "lost_bytes", 0, 2),
 ]
 RUNS = [
-    ["--managers", "cmin,sdsuper,supervisor", "--scenarios", "a,b,c,d,e,g,h,i,j", "--n", "1,1000,3000", "--idle", "10",
+    ["--managers", "cmin,sdsuper,supervisor", "--scenarios", "a,b,c,d,e,g,h,i,j,x,y", "--n", "1,1000,3000", "--idle", "10",
      "--kill-budget", "8"],
     ["--managers", "limits,sdsuper,supervisor", "--scenarios", "f", "--n", "1"],
     ["--managers", "limits,sdsuper,supervisor", "--scenarios", "f", "--n", "1", "--write-size", "100", "--log-mb", "200"],
+    ["--managers", "sdsuper,supervisor", "--scenarios", "k0,k", "--n", "1000"],
 ]
 
 
@@ -98,12 +104,12 @@ def targets(data: list[dict]) -> list[str]:
 
 
 def main(argv: list[str]) -> int:
-    """`results [REPEATS]`, or `results --from LIFE FLOOD SHORT` to write the page again from result files."""
+    """`results [REPEATS]`, or `results --from LIFE FLOOD SHORT EVENTS` to write the page again from result files."""
     if argv[:1] == ["--from"]:
-        files = [Path(name) for name in argv[1:4]]
+        files = [Path(name) for name in argv[1:5]]
     else:
         folder = Path(tempfile.mkdtemp(prefix="bench-results-"))
-        files = [folder / name for name in ("life.json", "flood.json", "short.json")]
+        files = [folder / name for name in ("life.json", "flood.json", "short.json", "events.json")]
         for arguments, file in zip(RUNS, files):
             subprocess.run([sys.executable, "-m", "bench", *arguments, "--repeat", argv[0] if argv else "5", "--out", file],
                            check=True)
@@ -111,8 +117,8 @@ def main(argv: list[str]) -> int:
     page = ["# Results", "",
             f"Written by `./dev bench results` on {time.strftime('%Y-%m-%d', time.gmtime())}; do not edit. Every ratio is the "
             "median of ratios within one repeat.", "", "## Targets", "", *targets(data)]
-    for title, one in zip(("Life", "Floods of 4 KiB writes", "Floods of 100-byte writes"), data):
-        bases = ["supervisor", "cmin"] if one is data[0] else ["supervisor", "limit-cat"]
+    for title, one in zip(("Life", "Floods of 4 KiB writes", "Floods of 100-byte writes", "Events"), data):
+        bases = ["supervisor", "limit-cat"] if one in data[1:3] else ["supervisor", "cmin"]
         page += ["", f"## {title}", report.markdown(one, bases).rstrip()]
     Path(__file__).with_name("RESULTS.md").write_text("\n".join(page) + "\n")
     return 0

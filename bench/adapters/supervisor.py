@@ -27,7 +27,7 @@ class UnixHTTPConnection(http.client.HTTPConnection):
 
 class SupervisorAdapter(Adapter):
     name = "supervisor"
-    features = frozenset({"log", "api", "reload", "events"})
+    features = frozenset({"log", "api", "reload", "events", "xml"})
     notes = "startsecs=0, autorestart=true, no backoff from RUNNING; minfds = 3N + 1024"
     startsecs = 0
     listener_buffer: int | None = None      # None: the default of the manager
@@ -126,12 +126,15 @@ serverurl=unix://{self.socket_path}
                     raise
         raise AssertionError
 
-    def api_status(self) -> int:
+    def xml_status(self) -> int:
         data = self.rpc(STATUS_BODY)
         n = data.count(b"<name>statename</name>")
         if n == 0:
             raise RuntimeError(data[:200])
         return n
+
+    def api_status(self) -> int:
+        return self.xml_status()
 
     def close(self) -> None:
         if self._conn:
@@ -189,7 +192,7 @@ class SdsuperAdapter(SupervisorAdapter):
     BENCH_SDSUPER is the command (default `sdsuper` from PATH; may have several
     words, for example `python3 -m sdsuper`)."""
     name = "sdsuper"
-    features = frozenset({"log", "api", "reload"})
+    features = frozenset({"log", "api", "reload", "events", "xml"})
     notes = "startsecs=0, autorestart=true; API: the control socket"
 
     @classmethod
@@ -242,6 +245,7 @@ class SdsuperAdapter(SupervisorAdapter):
         return reply.count(b'"statecode":')
 
     def close(self) -> None:
+        super().close()
         if self._control:
             self._control.close()
             self._control = None
