@@ -1,5 +1,6 @@
 """Write what the documentation says twice: docs/options.md and docs/man/supervisord.conf.5 from the settings table,
-and in the other pages the parts between `<!-- generated: NAME -->` and `<!-- end of NAME -->`.
+in the other pages the parts between `<!-- generated: NAME -->` and `<!-- end of NAME -->`, and the packages' unit,
+units/sdsuper.service.
 
     python3 docs/generate.py [--check]
 
@@ -21,6 +22,7 @@ from sdsuper.config.settings import ROWS, SECTIONS, TABLE  # noqa: E402
 from sdsuper.control import server  # noqa: E402
 from sdsuper.control.interface import DESCRIPTION, LEVELS, Level  # noqa: E402
 from sdsuper.errors import FAULTS  # noqa: E402
+from sdsuper.systemd.unit import unit  # noqa: E402
 
 SINCE = {"supervisor": "", "go": "From Go's supervisord.", "sdsuper": "Only in sdsuper."}
 PROGRAMS = ("program", "eventlistener", "fcgi-program")
@@ -183,6 +185,8 @@ def filled(text: str) -> str:
 def main() -> int:
     """Write the files, or compare them."""
     wanted = {DOCS / "options.md": markdown(), DOCS / "man" / "supervisord.conf.5": man()}
+    wanted[DOCS.parent / "units" / "sdsuper.service"] = unit(
+        "/usr/bin/sdsuper", "/usr/bin/sdsuperd", "/etc/supervisord.conf", own_directories=True)
     for page in sorted(DOCS.glob("*.md")):
         wanted.setdefault(page, filled(page.read_text(encoding="utf-8")))
     stale = []

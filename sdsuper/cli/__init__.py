@@ -20,6 +20,7 @@ sdsuper ctl [options] [action]    control a running daemon; without an action: a
 sdsuper start|stop|status|...     the same as sdsuper ctl start|stop|status|...
 sdsuper check [-c FILE]           look for mistakes in a configuration
 sdsuper init -o FILE              write a small configuration to start from
+sdsuper service install           make a service of systemd of it
 sdsuper echo_conf                 print a configuration with every option
 sdsuper version                   print the version
 
@@ -43,6 +44,10 @@ def main(argv: list[str] | None = None) -> int:
     if first == "help":
         sys.stdout.write(HELP)
         return 0
+    if first == "service":
+        from sdsuper.cli.service import main as service
+
+        return service(words[1:])
     if first in ("check", "init", "echo_conf", "echo-conf"):
         return _config_command(first, words[1:])
     if first and not first.startswith("-"):
