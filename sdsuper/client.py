@@ -61,23 +61,17 @@ class Client:
 
     def call(self, method: str, **parameters: "Any") -> "dict[str, Any]":
         """Call `method` (`List`, or `org.varlink.service.GetInfo`) and return the reply's parameters."""
-        name = method if "." in method else f"{INTERFACE}.{method}"
-        sent = {key: value for key, value in parameters.items() if value is not None}
+        name = full_name(method)
         try:
             try:
-                self._socket.sendall(json.dumps({"method": name, "parameters": sent}).encode() + b"\0")
+                self._socket.sendall(encoded(name, parameters))
             except BrokenPipeError:
                 pass        # a daemon that lets us do nothing says so at once and closes; that can be read all the same
             message = self._receive()
         except BaseException:
             self.close()
             raise
-        error, values = _decoded(name, message)
-        if error == f"{INTERFACE}.Refused" and str(values.get("fault")) in FAULTS:
-            raise Refusal(values["fault"], values.get("detail", ""))
-        if error:
-            raise ProtocolError(f"{name}: {error.rpartition('.')[2]} {' '.join(map(str, values.values()))}".rstrip())
-        return values
+        return values_of(name, message)
 
     def open_log(self, name: str | None = None, channel: str = "stdout") -> tuple[int, str]:
         """A read-only descriptor of a log and its path; the caller closes it. Without a name: the daemon's own log."""
@@ -99,6 +93,27 @@ class Client:
             if not data:
                 raise ConnectionError("the daemon closed the connection")
             self._buffer += data
+
+
+def full_name(method: str) -> str:
+    """`io.sdsuper.Control.List` for `List`."""
+    return method if "." in method else f"{INTERFACE}.{method}"
+
+
+def encoded(name: str, parameters: "dict[str, Any]") -> bytes:
+    """A call as it goes over the wire; a parameter that is None is left out."""
+    sent = {key: value for key, value in parameters.items() if value is not None}
+    return json.dumps({"method": name, "parameters": sent}).encode() + b"\0"
+
+
+def values_of(name: str, message: bytes) -> "dict[str, Any]":
+    """The parameters of a reply without its NUL. Raises Refusal, ProtocolError, NotVarlink."""
+    error, values = _decoded(name, message)
+    if error == f"{INTERFACE}.Refused" and str(values.get("fault")) in FAULTS:
+        raise Refusal(values["fault"], values.get("detail", ""))
+    if error:
+        raise ProtocolError(f"{name}: {error.rpartition('.')[2]} {' '.join(map(str, values.values()))}".rstrip())
+    return values
 
 
 def _decoded(name: str, message: bytes) -> "tuple[str, dict[str, Any]]":

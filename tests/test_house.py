@@ -25,6 +25,7 @@ LAYERS = {
     "sdsuper.core.vocabulary": (1, "middle"),
     "sdsuper.logs.rotate": (1, "middle"),
     "sdsuper.logs.ansi": (1, "middle"),
+    "sdsuper.logs.capture": (1, "middle"),
     "sdsuper.core": (2, "left"),
     "sdsuper.system": (3, "right"),
     "sdsuper.logs": (3, "right"),
@@ -37,13 +38,14 @@ LAYERS = {
     "sdsuper.client": (5, "both"),
     "sdsuper.engine": (5, "both"),
     "sdsuper.cli": (6, "both"),
+    "sdsuper.api": (6, "both"),
     "sdsuper.__main__": (7, "both"),
 }
 
 #: What pure modules are, and what they may never import.
 PURE = {
     "sdsuper.errors", "sdsuper.config", "sdsuper.core", "sdsuper.events", "sdsuper.logs.rotate", "sdsuper.logs.ansi",
-    "sdsuper.systemd.unit",
+    "sdsuper.logs.capture", "sdsuper.systemd.unit",
 }
 IMPURE = {
     "asyncio", "logging", "os", "random", "select", "socket", "subprocess", "sys", "threading", "time",

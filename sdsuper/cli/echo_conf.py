@@ -41,7 +41,8 @@ _EXAMPLES = {
     "history_file": "~/.sc_history", "control_socket": "/run/sdsuper/control.sock", "control_group": "adm",
     "api_user": "nobody", "allowed_hosts": "status.example.com",
     "command": "/bin/cat", "killasgroup": "false", "umask": "022", "nice": "10", "rlimit_nofile": "4096:65536",
-    "rlimit_core": "0", "events": "PROCESS_STATE", "socket": "unix:///run/php.sock", "socket_backlog": "1024",
+    "rlimit_core": "0", "events": "PROCESS_STATE", "buffer_size": "100",
+    "socket": "unix:///run/php.sock", "socket_backlog": "1024",
     "socket_owner": "nobody:nogroup", "socket_mode": "0700", "programs": "progname1,progname2",
     "files": "conf.d/*.conf",
 }

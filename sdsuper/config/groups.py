@@ -9,7 +9,7 @@ from sdsuper.config import values
 from sdsuper.config.expand import Names
 from sdsuper.config.model import FcgiSocket, GroupConfig, GroupKind, ProcessConfig, TargetKind
 from sdsuper.config.programs import fcgi_socket, processes
-from sdsuper.config.reading import NOT_YET, Reading
+from sdsuper.config.reading import Reading
 from sdsuper.config.source import Entry, Section
 
 _Environment = tuple[tuple[str, str], ...]
@@ -95,15 +95,19 @@ def _homogeneous(reading: Reading, section: Section, kind: GroupKind, base: _Env
         sockets: list[tuple[str, FcgiSocket]] = []
         _add_socket(reading, section, found, sockets)
         return GroupConfig(name, kind, found["priority"], ordered, sockets=tuple(sockets))
-    reading.warn(section, NOT_YET)
     if found["events"] is None and "events" not in section.entries:
         reading.error(section, "is required", "events")
     if found["result_handler"] != _HANDLER:
-        reading.warn(section.entries.get("result_handler", section), NOT_YET, "result_handler")
+        reading.warn(section.entries.get("result_handler", section), f"{found['result_handler']!r} is not used: the "
+                     f"daemon runs no code of others, answers are judged as {_HANDLER} does", "result_handler")
+    for option in ("stdout_capture_maxbytes", "stdout_events_enabled"):
+        if found[option]:
+            reading.warn(section.entries.get(option, section), "is ignored: a listener's output is the protocol",
+                         option)
     # Listeners start first and stop last; as processes they have the priority of any program.
     priority = found["priority"] if "priority" in section.entries else -1
-    return GroupConfig(name, kind, priority, ordered, found["events"] or (), found["buffer_size"],
-                       found["result_handler"])
+    return GroupConfig(name, kind, priority, ordered, found["events"] or (), found["buffer_size"] or 0,
+                       found["result_handler"], found["listener_timeout"], found["payload_length"])
 
 
 def _add_socket(reading: Reading, section: Section, found: dict[str, Any], sockets: list[tuple[str, FcgiSocket]]

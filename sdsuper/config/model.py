@@ -152,8 +152,10 @@ class GroupConfig(NamedTuple):
     priority: int
     processes: tuple[ProcessConfig, ...]
     events: tuple[str, ...] = ()
-    buffer_size: int = 0
+    buffer_size: int = 0               # 0: as many as a storm of all programs makes
     result_handler: str = ""
+    listener_timeout: int = 0          # seconds; 0: never
+    payload_bytes: bool = False        # `len` of an event counts bytes, not characters
     sockets: tuple[tuple[str, FcgiSocket], ...] = ()   # FastCGI: program name -> socket
 
 

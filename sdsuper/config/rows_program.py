@@ -27,9 +27,9 @@ def _stream(name: str, other: str) -> tuple[Row, ...]:
         Row(f"{name}_logfile_backups", _P, "10", "How many rotated logs are kept; 0 is none.", values.count,
             change=_LIVE, scope=_EACH, field=f"{name}.backups"),
         Row(f"{name}_capture_maxbytes", _P, "0", "How many bytes between Supervisor's capture tags make one event; "
-            "0 is no capture.", values.size, change=_LIVE, scope=_ONCE, later=True, field=f"{name}.capture_maxbytes"),
+            "0 is no capture.", values.size, change=_LIVE, scope=_ONCE, field=f"{name}.capture_maxbytes"),
         Row(f"{name}_events_enabled", _P, "false", "Whether output makes PROCESS_LOG events.", values.boolean,
-            change=_LIVE, scope=_ONCE, later=True, field=f"{name}.events_enabled"),
+            change=_LIVE, scope=_ONCE, field=f"{name}.events_enabled"),
         Row(f"{name}_syslog", _P, "false", "Whether output goes to syslog as well, each line after the process's name.",
             values.boolean, change=_RESTART, scope=_EACH, field=f"{name}.targets"),
     )
@@ -85,18 +85,26 @@ PROGRAM_ROWS = (
           + ("with KB, MB or GB" if in_bytes else "a plain number") + ", or `unlimited`.", values.rlimit(name),
           since="sdsuper", change=_RESTART, scope=_ONCE, field="rlimits") for name, in_bytes in values.RLIMITS.items()),
     Row("leftovers", _P, "keep", "What to do with processes that the program leaves behind when it ends: `keep` counts "
-        "and shows them, `kill` ends them.", values.leftovers, since="sdsuper", change=_LIVE,
-        scope=_ONCE, field="leftovers"),
+        "and shows them, `kill` ends them.", values.either("keep", "kill", "leftovers"), since="sdsuper",
+        change=_LIVE, scope=_ONCE, field="leftovers"),
     Row("user_environment", _P, "false", "Set HOME, USER, LOGNAME and SHELL for the account of `user`. Supervisor "
         "leaves the daemon's.", values.boolean, since="sdsuper", change=_RESTART, scope=_ONCE,
         field="user_environment"),
 
     Row("events", _L, None, "Required. The event types the listeners get, with commas between.", values.events,
         change=_LIVE),
-    Row("buffer_size", _L, "10", "How many events wait for a free listener before the oldest is dropped.",
+    Row("buffer_size", _L, None, "How many events wait for a free listener before the oldest is dropped. The default "
+        "is 8 for each process of the daemon, and 10 at least, so that a crash of everything finds room.",
         values.between(1, 1 << 31), change=_LIVE),
     Row("result_handler", _L, "supervisor.dispatchers:default_handler", "The Python callable that judges a listener's "
-        "answer, `module:name`. Only Supervisor's own is known.", values.spec, change=_LIVE),
+        "answer, `module:name`. Supervisor's own is always used: `OK` is well done, all else is a rejection.",
+        values.spec, change=_LIVE),
+    Row("listener_timeout", _L, "0", "How many seconds a listener may be busy with one event before it is killed, the "
+        "event given to another run and the listener restarted as `autorestart` says; 0 is for ever.", values.seconds,
+        since="sdsuper", change=_LIVE),
+    Row("payload_length", _L, "characters", "What `len` of an event counts: `characters` as Supervisor does, which "
+        "suits listeners that read text, or `bytes`.", values.either("characters", "bytes", "a unit"), since="sdsuper",
+        change=_LIVE),
 
     Row("socket", _F, None, "Required. The socket of the FastCGI processes: `tcp://host:port` or `unix:///path`.",
         values.fcgi_socket, change=_RESTART, scope=_ONCE),

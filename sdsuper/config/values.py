@@ -255,11 +255,13 @@ def cgroup(text: str) -> str:
     raise refused(text, "a cgroup", "auto, off or an absolute path")
 
 
-def leftovers(text: str) -> bool:
-    """keep or kill."""
-    if text.lower() in ("keep", "kill"):
-        return text.lower() == "kill"
-    raise refused(text, "leftovers", "keep or kill")
+def either(no: str, yes: str, what: str) -> Callable[[str], bool]:
+    """A converter of one of two words, the second of which is True."""
+    def convert(text: str) -> bool:
+        if text.lower() in (no, yes):
+            return text.lower() == yes
+        raise refused(text, what, f"{no} or {yes}")
+    return convert
 
 
 #: The resources of getrlimit(2), and whether they are counted in bytes.

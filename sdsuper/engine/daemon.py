@@ -19,12 +19,15 @@ from sdsuper.control.server import Server, listen, make_directory
 from sdsuper.core.policy import resigned
 from sdsuper.core.roster import Slot, StopOrder
 from sdsuper.core.vocabulary import Publish, State, Stop
+from sdsuper.engine.announce import Announcements
 from sdsuper.engine.commands import Commands
 from sdsuper.engine.face import Face, Listener, bind
 from sdsuper.engine.fastcgi import FastCgi
+from sdsuper.engine.launching import Surroundings
+from sdsuper.engine.listeners import Listeners
 from sdsuper.engine.outputs import Outputs
 from sdsuper.engine.pidfile import Pidfile
-from sdsuper.engine.supervise import Engine, Surroundings
+from sdsuper.engine.supervise import Engine
 from sdsuper.engine.trees import Trees
 from sdsuper.engine.update import Updates
 from sdsuper.engine.waiting import Waiting
@@ -196,11 +199,14 @@ class Daemon:
             self._engine.attend(console)
         FastCgi(self._engine)
         waiting = Waiting()
-        self._engine.listeners += [waiting.heard, self._heard]
+        self._listeners = Listeners(self._engine, self.identifier)
+        self._announcements = Announcements(self._engine, self._listeners)
+        self._engine.listeners += [self._announcements.state_heard, waiting.heard, self._heard]
         self._updates = Updates(self, self._engine, waiting)
         commands = Commands(self, self._engine, self._updates, waiting)
         self._server = Server(self._loop, settings.control_socket, listener, settings.control_group, commands.handle)
         self._face = Face(self._engine, self._server, listeners, settings)
+        commands.add("SendEvent", self._announcements.send)
         commands.add("OpenFace", self._face.open_face)
         commands.add("OpenConnection", self._face.open_connection)
 
@@ -222,7 +228,7 @@ class Daemon:
             self._say_problem(problem)
         if self._face is not None and self._face.trouble:
             self.log.write("error", self._face.trouble)
-        self._updates.begin()
+        self._updates.begin(self._announcements.running)
         self.log.flush()
         gc.freeze()                                    # what is there now stays: no collection need look at it again
         self._engine.when_idle(lambda: self._tell_systemd("READY=1"))
@@ -293,6 +299,7 @@ class Daemon:
             return
         self.stopping = True
         self._tell_systemd("STOPPING=1")
+        self._announcements.stopping()
         self._engine.accept_no_starts()
         self._order = StopOrder(self._engine.roster, self._engine.roster)
         later = self._order.later()
@@ -303,6 +310,9 @@ class Daemon:
         self._report_waiting()
 
     def _stop(self, slots: list[Slot]) -> None:
+        self._listeners.stop(slots, self._stop_now)
+
+    def _stop_now(self, slots: list[Slot]) -> None:
         self._engine.submit_all([(slot, Stop(shutdown=True)) for slot in slots])
 
     def _heard(self, slot: Slot, _change: Publish) -> None:

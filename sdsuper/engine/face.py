@@ -160,7 +160,7 @@ class Face:
             self._pid = self._engine.launch(Launch(
                 0, sys.executable, (sys.executable, "-P", "-m", "sdsuper.api"), _environment(), directory="/",
                 user=self._user and self._user._replace(groups=(self._user.gid,)), stdin=theirs.fileno(),
-                stdout=writer, stderr=SAME_AS_STDOUT, no_new_privs=True), self._ended)
+                stdout=writer, stderr=SAME_AS_STDOUT, no_new_privs=True, nice=10), self._ended)
         except OSError as error:
             ours.close()
             os.close(reader)

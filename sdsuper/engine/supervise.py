@@ -9,12 +9,10 @@ import errno
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
 
-from sdsuper.config.model import ProcessConfig
-from sdsuper.config.values import split_command
 from sdsuper.core.roster import Key, Roster, Slot
 from sdsuper.core.vocabulary import (
     RESTING_STATES,
@@ -34,15 +32,15 @@ from sdsuper.core.vocabulary import (
     Start,
     signal_name,
 )
+from sdsuper.engine.launching import Launching, Surroundings, why
 from sdsuper.engine.outputs import CHANNELS, Outputs
 from sdsuper.engine.stdin import Stdins
 from sdsuper.engine.trees import Run, Trees
 from sdsuper.errors import SpawnError
 from sdsuper.logs.main import MainLog
-from sdsuper.logs.pipes import Pump, Stream
+from sdsuper.logs.pipes import Pump, Stream, Tap
 from sdsuper.logs.sinks import ConsoleSink
 from sdsuper.system import process as system
-from sdsuper.system.limits import NUMBERS
 from sdsuper.system.loop import Loop, Timer
 
 SLICE = 0.02        # seconds of work before the loop is looked at again
@@ -50,15 +48,11 @@ CROWD = 32          # inputs that make it worth to hold SIGCHLD back meanwhile
 
 #: who hears of changes: (slot, publication)
 Listener = Callable[[Slot, Publish], object]
-
-
-class Surroundings(NamedTuple):
-    """What every child gets, settled at start."""
-
-    environment: Mapping[str, str]                 # inherited, without what was meant for the daemon alone
-    serverurl: str | None
-    limits: tuple[tuple[int, int, int], ...]       # the daemon's own limits before it raised them
-    strip_ansi: bool
+#: who hears of groups: (name, GROUP_ADDED, GROUP_CHANGED, GROUP_RENEWED or GROUP_REMOVED)
+GroupListener = Callable[[str, str], object]
+GROUP_ADDED, GROUP_REMOVED = "added", "removed"
+GROUP_CHANGED = "changed"       # other options are in force
+GROUP_RENEWED = "renewed"       # its processes are others now, as if it had been removed and added
 
 
 class Engine:
@@ -67,12 +61,14 @@ class Engine:
     def __init__(self, loop: Loop, log: MainLog, launcher: system.Launcher, trees: Trees, outputs: Outputs,
                  surroundings: Surroundings) -> None:
         self.loop, self.log, self.outputs, self.trees = loop, log, outputs, trees
-        self.surroundings = surroundings
-        self._inherited = system.environment_block(surroundings.environment)
+        self.launching = Launching(surroundings)
         self.roster = Roster()
         self.listeners: list[Listener] = []
+        self.group_listeners: list[GroupListener] = []
         #: who may give a run its stdin: a descriptor that is closed here after the start, or None. Raises OSError.
         self.stdin_sources: list[Callable[[Run], int | None]] = []
+        #: who sees what a run writes on a channel before its log does; without one a stream has its log alone
+        self.tap: Callable[[Run, str], Tap | None] = lambda _run, _channel: None
         self._launcher = launcher
         self._pump = Pump(loop)
         self._stdins = Stdins(loop)
@@ -191,6 +187,14 @@ class Engine:
             except Exception as error:
                 self.loop.on_error(error)
 
+    def tell_of_group(self, name: str, what: str) -> None:
+        """Something has happened to a group: one of GROUP_ADDED and so on."""
+        for listener in self.group_listeners:
+            try:
+                listener(name, what)
+            except Exception as error:
+                self.loop.on_error(error)
+
     def _say(self, _slot: Slot, say: Say) -> None:
         self.log.write(say.level, say.text)
 
@@ -212,8 +216,8 @@ class Engine:
     def _make(self, slot: Slot, number: int) -> Run:
         """A child for a new run. Raises SpawnError."""
         config, key = slot.config, slot.key
-        own = self._own_environment(slot)
-        path, argv = self._command(slot, own)
+        own = self.launching.own_environment(slot)
+        path, argv = self.launching.command(slot, own)
         run = Run(slot, number, self._next_tag)
         self._next_tag += 1
         writers: dict[str, int] = {}
@@ -224,64 +228,31 @@ class Engine:
                     writers["stdin"] = stdin
             self.outputs.open(key)
             for channel in CHANNELS:
-                if self.outputs.sinks(key, channel):
-                    writers[channel] = self._open_pipe(run, channel)
+                tap = self.tap(run, channel)
+                if tap is not None or self.outputs.sinks(key, channel):
+                    writers[channel] = self._open_pipe(run, channel, tap)
             run.tree = self.trees.create(run, own)
-            run.pid = self._launcher.spawn(self._launch(run, path, argv, self._environment(own), writers))
+            environment = self.launching.environment(own)
+            run.pid = self._launcher.spawn(self.launching.launch(run, path, argv, environment, writers))
         except (OSError, ValueError) as error:      # ValueError: a text that the locale's encoding has not
             self.trees.discard(run)
             for stream in tuple(run.streams):
                 self._pump.end(stream)
-            raise SpawnError(_why(config.name, error) if isinstance(error, OSError) else str(error)) from error
+            raise SpawnError(why(config.name, error) if isinstance(error, OSError) else str(error)) from error
         finally:
             for fd in writers.values():
                 os.close(fd)
         return run
 
-    def _launch(self, run: Run, path: str, argv: list[str], environment: bytes,
-                writers: dict[str, int]) -> system.Launch:
-        config = run.slot.config
-        return system.Launch(
-            tag=run.tag, path=path, argv=argv, environment=environment, directory=config.directory, umask=config.umask,
-            user=config.user, nice=config.nice, rlimits=self._limits(config), cgroup=run.tree,
-            stdin=writers.get("stdin"), stdout=writers.get("stdout"),
-            stderr=system.SAME_AS_STDOUT if config.redirect_stderr else writers.get("stderr"))
-
-    def _open_pipe(self, run: Run, channel: str) -> int:
+    def _open_pipe(self, run: Run, channel: str, tap: Tap | None) -> int:
         """A pipe for a stream; returns the end for the child, reads the other."""
         key = run.slot.key
         reader, writer = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(reader, False)
-        stream = Stream(reader, self.outputs.sinks(key, channel), self.surroundings.strip_ansi, run.streams.remove)
+        stream = Stream(reader, self.outputs.sinks(key, channel), self.launching.strip_ansi, run.streams.remove, tap)
         run.streams.append(stream)
         self._pump.add(stream)
         return writer
-
-    def _own_environment(self, slot: Slot) -> dict[str, str]:
-        """What a process gets on top of, or instead of, what the daemon itself was given."""
-        config, user = slot.config, slot.config.user
-        own = {"SUPERVISOR_PROCESS_NAME": config.name, "SUPERVISOR_GROUP_NAME": slot.group}
-        url = config.serverurl or self.surroundings.serverurl
-        if url:
-            own["SUPERVISOR_SERVER_URL"] = url
-        if config.user_environment and user is not None:
-            own.update(HOME=user.home, USER=user.name, LOGNAME=user.name, SHELL=user.shell)
-        own.update(config.environment)
-        return own
-
-    def _environment(self, own: dict[str, str]) -> bytes:
-        """The whole environment. What is inherited is encoded once; only who overrides some of it pays for all."""
-        inherited = self.surroundings.environment
-        if own.keys().isdisjoint(inherited):
-            return self._inherited + system.environment_block(own)
-        return system.environment_block({**inherited, **own})
-
-    def _limits(self, config: ProcessConfig) -> tuple[tuple[int, int, int], ...]:
-        if not config.rlimits:
-            return self.surroundings.limits
-        own = tuple((NUMBERS[name], soft, hard) for name, soft, hard in config.rlimits)
-        named = {number for number, _soft, _hard in own}
-        return tuple(row for row in self.surroundings.limits if row[0] not in named) + own
 
     def _signal(self, slot: Slot, effect: Signal) -> None:
         run = self._current.get(slot.key)
@@ -300,6 +271,12 @@ class Engine:
         except OSError as error:
             reason = f"{run.slot.config.name} ({run.pid}): {error.strerror}"
             self._queue.appendleft((run.slot, SignalFailed(run.number, reason)))
+
+    def kill(self, slot: Slot) -> None:
+        """End the present run for certain, the whole of it where killasgroup says so; what follows is its policy."""
+        run = self._current.get(slot.key)
+        if run is not None:
+            self._kill(slot, Kill(run.number, slot.config.killasgroup))
 
     def _kill(self, slot: Slot, effect: Kill) -> None:
         if effect.tree:
@@ -362,21 +339,18 @@ class Engine:
             if run is not None:
                 # made again only to be described: keeping every launch would cost each program a kilobyte
                 try:
-                    path, argv = self._command(run.slot, self._own_environment(run.slot))
+                    path, argv = self.launching.command(run.slot, self.launching.own_environment(run.slot))
                 except SpawnError:                  # it has been removed since
                     path, argv = run.slot.config.command, []
-                reason = system.describe(report, self._launch(run, path, argv, b"", {}))
+                reason = system.describe(report, self.launching.launch(run, path, argv, b"", {}))
                 self.submit(run.slot, LaunchFailed(run.number, reason))
             elif report.pid in self._own:
                 self.log.write("error", f"cannot start {self._own[report.pid][0].path}: "
                                         f"{system.describe(report, self._own[report.pid][0])}")
 
-    def _command(self, slot: Slot, own: dict[str, str]) -> tuple[str, list[str]]:
-        return find_command(slot.config, own.get("PATH", self.surroundings.environment.get("PATH")))
-
     def check_command(self, slot: Slot) -> None:
         """Whether there is a command to start. Raises NotFound, or SpawnError for what is there but cannot be run."""
-        self._command(slot, self._own_environment(slot))
+        self.launching.command(slot, self.launching.own_environment(slot))
 
     def _emptied(self, run: Run) -> None:
         self.submit(run.slot, Emptied(run.number))
@@ -387,24 +361,3 @@ class Engine:
         if run is None:
             raise ProcessLookupError(errno.ESRCH, "no child")
         self._stdins.write(run, data)
-
-
-def find_command(config: ProcessConfig, path: str | None) -> tuple[str, list[str]]:
-    """The file to execute and its argv. Raises SpawnError with Supervisor's texts, NotFound where there is no file."""
-    try:
-        argv = split_command(config.command)
-    except ValueError as error:
-        raise SpawnError(f"can't parse command '{config.command}': {error}") from None
-    if not argv:
-        raise SpawnError("command is empty")
-    return system.resolve_command(argv[0], path), argv
-
-
-def _why(name: str, error: OSError) -> str:
-    if error.errno in (errno.EMFILE, errno.ENFILE):
-        return f"too many open files to spawn '{name}'"
-    if error.filename is not None:
-        return f"cannot open {error.filename}: {error.strerror}"
-    if error.errno == errno.EAGAIN:
-        return f"Too many processes in process table to spawn '{name}'"
-    return f"unknown error during fork for '{name}': {errno.errorcode.get(error.errno or 0, str(error))}"

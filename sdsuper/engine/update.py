@@ -14,7 +14,7 @@ from sdsuper.config.model import GroupConfig, Model, ProcessConfig
 from sdsuper.config.reload import GroupChange, ReloadPlan, plan
 from sdsuper.core.roster import Slot
 from sdsuper.core.vocabulary import Goal, Input, Start, Stop
-from sdsuper.engine.supervise import Engine
+from sdsuper.engine.supervise import GROUP_ADDED, GROUP_CHANGED, GROUP_REMOVED, GROUP_RENEWED, Engine
 from sdsuper.engine.waiting import Waiting, stopped
 from sdsuper.errors import Refusal
 
@@ -54,9 +54,13 @@ class Updates:
         active = self._started._replace(groups=tuple(self._engine.roster.groups.values()))
         return plan(active, new)
 
-    def begin(self) -> None:
-        """The first start: a reload from nothing."""
-        self._apply(plan(None, self._daemon.model), None, lambda _changes: None)
+    def begin(self, added: Callable[[], object]) -> None:
+        """The first start: a reload from nothing. `added` is called when all groups are there and none is started."""
+        inputs: list[tuple[Slot, Input]] = []
+        for group in plan(None, self._daemon.model).added:
+            inputs += self._add_group(group)
+        added()
+        self._engine.submit_all(inputs)
 
     def update(self, groups: list[str] | None, done: Callable[[Changes], object]) -> None:
         """Reread and make it so, for the groups named or for all; `done` hears what was done once the last has stopped.
@@ -100,6 +104,7 @@ class Updates:
         finish: list[tuple[Slot, Callable[[], object]]] = []      # what is done with a process once it is down
         inputs: list[tuple[Slot, Input]] = []
         gone = [name for name in news.removed if wanted is None or name in wanted]
+        renewed: list[str] = []
         for name in gone:
             changes += [{"group": name, "kind": "stopped"}, {"group": name, "kind": "removed"}]
             finish += [(slot, _nothing) for slot in roster.members(name)]
@@ -109,6 +114,7 @@ class Updates:
                 if change.restarted or change.removed:
                     changes.append({"group": change.new.name, "kind": "stopped"})
                 changes.append({"group": change.new.name, "kind": "updated"})
+                renewed += [change.new.name] * bool(change.restarted or change.removed or change.added)
                 inputs += self._added(change.new.name, change.added)
         for group in news.added:
             if wanted is None or group.name in wanted:
@@ -120,6 +126,7 @@ class Updates:
                 stop()                  # somebody has started it while the others were still going down
                 return
             try:
+                self._tell_renewed(renewed)
                 for _slot, act in finish:
                     act()
                 for name in gone:
@@ -142,10 +149,15 @@ class Updates:
         self._engine.submit_all(inputs)
         stop()
 
+    def _tell_renewed(self, names: list[str]) -> None:
+        for name in names:
+            self._engine.tell_of_group(name, GROUP_RENEWED)
+
     def _change_group(self, change: GroupChange) -> list[tuple[Slot, Callable[[], object]]]:
         """Take over what needs no restart; returns what is to be done with the others once they are down."""
         roster, name = self._engine.roster, change.new.name
         roster.set_group(change.new)
+        self._engine.tell_of_group(name, GROUP_CHANGED)
         for config in change.applied:
             applied = roster.set_process(name, config)
             self._engine.outputs.adjust(applied.key, config)
@@ -170,6 +182,7 @@ class Updates:
 
     def _add_group(self, group: GroupConfig) -> list[tuple[Slot, Input]]:
         self._engine.roster.set_group(group)
+        self._engine.tell_of_group(group.name, GROUP_ADDED)
         return self._added(group.name, group.processes)
 
     def _added(self, group: str, configs: tuple[ProcessConfig, ...]) -> list[tuple[Slot, Input]]:
@@ -186,6 +199,7 @@ class Updates:
         for slot in self._engine.roster.members(name):
             self._engine.outputs.remove(slot.key)
         self._engine.roster.remove_group(name)
+        self._engine.tell_of_group(name, GROUP_REMOVED)
 
     def _forget(self, slot: Slot) -> None:
         self._engine.outputs.remove(slot.key)

@@ -14,9 +14,9 @@ from sdsuper.events.catalogue import SERIALS, Event
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 10.0
-#: Characters of all payloads that wait. A buffer of many events of large output would be more memory than the daemon
-#: should ever have.
-MOST_CHARACTERS = 64 << 20
+#: Bytes of all payloads that wait. A buffer of many events of large output would be more memory than the daemon should
+#: ever have.
+MOST_BYTES = 64 << 20
 
 
 class Delivery:
@@ -40,7 +40,7 @@ class Pool:
     def __init__(self, name: str) -> None:
         self.name, self.dropped = name, 0
         self._waiting: deque[Delivery] = deque()
-        self._characters = 0
+        self._bytes = 0
         self._next_place = 0
 
     def __len__(self) -> int:
@@ -50,7 +50,7 @@ class Pool:
         """Queue an event; returns those that had to go, the oldest first."""
         self._waiting.append(Delivery(event, self._next_place))
         self._next_place += 1
-        self._characters += len(event.payload)
+        self._bytes += len(event.payload)
         return self._make_room(room)
 
     def take(self, now: float) -> Delivery | None:
@@ -58,7 +58,7 @@ class Pool:
         if not self._waiting or self._waiting[0].after > now:
             return None
         delivery = self._waiting.popleft()
-        self._characters -= len(delivery.event.payload)
+        self._bytes -= len(delivery.event.payload)
         return delivery
 
     def give_back(self, delivery: Delivery) -> None:
@@ -83,13 +83,13 @@ class Pool:
         while index < len(self._waiting) and self._waiting[index].place < delivery.place:
             index += 1
         self._waiting.insert(index, delivery)
-        self._characters += len(delivery.event.payload)
+        self._bytes += len(delivery.event.payload)
 
     def _make_room(self, room: int) -> list[Event]:
         gone = []
-        while len(self._waiting) > room or (self._characters > MOST_CHARACTERS and len(self._waiting) > 1):
+        while len(self._waiting) > room or (self._bytes > MOST_BYTES and len(self._waiting) > 1):
             event = self._waiting.popleft().event
-            self._characters -= len(event.payload)
+            self._bytes -= len(event.payload)
             gone.append(event)
         self.dropped += len(gone)
         return gone

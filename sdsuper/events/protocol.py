@@ -97,7 +97,8 @@ class Conversation:
                 return self._break(line)
             self._rest, self._answer = rest, b""
         part = self._rest[:self._missing]
-        self._answer += part[:len(_OK) + 1]          # more of it is not needed to judge it
+        most = len(_OK) + 1                          # more of it is not needed to judge it
+        self._answer = (self._answer + part[:most])[:most]
         self._rest = self._rest[len(part):]
         self._missing -= len(part)
         if self._missing:

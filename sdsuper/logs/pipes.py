@@ -51,7 +51,9 @@ class Tap(Protocol):
     is taken at once instead of letting the pipe fill.
     """
 
-    prompt: bool
+    @property
+    def prompt(self) -> bool:
+        """See above."""
 
     def feed(self, data: memoryview) -> memoryview:
         """Take output, which is only valid during the call; returns what the sinks are to have of it."""

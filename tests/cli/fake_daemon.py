@@ -45,6 +45,7 @@ class FakeDaemon:
         self.changes: list[dict[str, str]] = []
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.stdin: list[str] = []
+        self.notices: list[str] = []
         self._connections: list[socket.socket] = []
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(path))
@@ -140,16 +141,20 @@ class FakeDaemon:
     def on_GetState(self) -> dict[str, Any]:
         return {
             "version": "9.8.7", "api_version": "3.0", "identifier": "supervisor", "pid": 321,
-            "state": "RUNNING", "statecode": 1,
+            "state": "RUNNING", "statecode": 1, "notices": self.notices,
         }  # fmt: skip
 
     def on_List(self, name: str | None = None) -> dict[str, Any]:
         return {"processes": self.find(name or "all")}
 
     def on_ListConfigs(self) -> dict[str, Any]:
+        log = {"logfile": "AUTO", "maxbytes": 0, "backups": 0, "capture_maxbytes": 0, "events_enabled": False,
+               "syslog": False}  # fmt: skip
         configs = [
             {"name": one["name"], "group": one["group"], "inuse": True, "autostart": one["state"] == "RUNNING",
-             "group_priority": 999, "process_priority": 10, "command": "/bin/cat"}
+             "autorestart": "unexpected", "group_priority": 999, "process_priority": 10, "command": "/bin/cat",
+             "startsecs": 1, "startretries": 3, "exitcodes": [0], "stopsignal": 15, "stopwaitsecs": 10,
+             "stopasgroup": False, "killasgroup": False, "redirect_stderr": False, "stdout": log, "stderr": log}
             for one in self.processes
         ]  # fmt: skip
         return {"configs": configs}
@@ -212,7 +217,7 @@ class FakeDaemon:
             raise Refusal("NO_FILE", name or "") from None
 
     def on_ClearLogs(self, name: str | None = None) -> dict[str, Any]:
-        return {"results": [self._result(one) for one in self.find(name or "all")]}
+        return {"results": [self._result(one) for one in self.find(name)] if name else []}  # the daemon's own log
 
     def on_Reread(self) -> dict[str, Any]:
         return dict(self.reread)

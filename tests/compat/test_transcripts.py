@@ -1,15 +1,12 @@
-"""The same script on the same configuration, with Supervisor 4.3.0 and with sdsuper: the transcripts are equal.
+"""The same script on the same configuration, with the clients and the daemons of Supervisor 4.3.0 and of sdsuper: the
+transcripts are equal.
 
-Supervisor is looked for in SDSUPER_PEER_BIN, then in `original/bin` of the environment that runs the tests, then
-beside its Python. Pids, times, places in source files and the test's own directory are masked; where sdsuper differs on
+Pids, times, places in source files, the address and the test's own directory are masked; where sdsuper differs on
 purpose the step says how and why.
 """
 
-import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,22 +15,8 @@ from typing import NamedTuple
 
 import pytest
 
-CONFIG = """\
-[unix_http_server]
-file={dir}/s.sock
+from .peers import CONFIG, CTL_HTTP, CTL_UNIX, Daemon
 
-[supervisord]
-logfile={dir}/daemon.log
-pidfile={dir}/daemon.pid
-childlogdir={dir}
-cgroup=off
-
-[rpcinterface:supervisor]
-supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
-
-[supervisorctl]
-serverurl=unix://{dir}/s.sock
-"""
 PROGRAMS = """\
 [program:cat]
 command=/bin/cat
@@ -119,7 +102,8 @@ SLOW = "[program:later]\ncommand=/bin/sleep 1000\nautostart=false\n"
 class Step(NamedTuple):
     """One line of the script: words for supervisorctl, after something done to the daemon or its programs.
 
-    `ours` is a pattern of what sdsuper says where it says something else on purpose, `why` the reason.
+    `ours` is a pattern of what is said where sdsuper does something else on purpose, `why` the reason, `by` which part
+    of it: the transcript of a pair that has this part differs there, the others do not.
     """
 
     words: str
@@ -127,50 +111,8 @@ class Step(NamedTuple):
     stdin: str = ""
     ours: str = ""
     why: str = ""
+    by: str = "daemon"
     unordered: bool = False
-
-
-class Daemon:
-    """One of the two, in a directory of its own."""
-
-    def __init__(self, folder: Path, daemon: list[str], ctl: list[str], environment: dict[str, str]) -> None:
-        self.folder, self._ctl, self._environment = folder, ctl, environment
-        (folder / "plain.txt").write_text("no program\n")
-        (folder / "noformat").write_bytes(b"\0\1\2")
-        (folder / "noformat").chmod(0o755)
-        self.configure(PROGRAMS + OLD)
-        self._process = subprocess.Popen([*daemon, "-n", "-c", str(folder / "x.conf")], stdout=subprocess.DEVNULL,
-                                         stderr=subprocess.DEVNULL, env=environment, cwd=folder)  # fmt: skip
-
-    def configure(self, programs: str) -> None:
-        (self.folder / "x.conf").write_text((CONFIG + programs).replace("{dir}", str(self.folder)))
-
-    def ctl(self, words: str, stdin: str = "") -> str:
-        done = subprocess.run([*self._ctl, "-c", str(self.folder / "x.conf"), *words.split()], input=stdin, text=True,
-                              capture_output=True, timeout=120, env=self._environment, cwd=self.folder)  # fmt: skip
-        return f"{done.stdout}{done.stderr}[{done.returncode}]"
-
-    def until(self, name: str, wanted: str) -> None:
-        """Wait until the status line of `name` has `wanted` in it."""
-        end = time.monotonic() + 60
-        while not re.search(wanted, shown := self.ctl(f"status {name}")):
-            assert time.monotonic() < end, f"{self._ctl}: waiting for {wanted} of {name}, it shows\n{shown}"
-            time.sleep(0.05)
-
-    def kill(self, name: str, number: int) -> None:
-        """Send a signal to a program behind the daemon's back and wait until another process has its place."""
-        pid = self.ctl(f"pid {name}").split()[0]
-        os.kill(int(pid), number)
-        self.until(name, rf"RUNNING +pid (?!{pid},)")
-
-    def end(self) -> None:
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-        self._process.wait(60)
-
-    def gone(self) -> None:
-        """Wait for the end that was asked for."""
-        assert self._process.wait(60) == 0
 
 
 def settle(daemon: Daemon) -> None:
@@ -187,6 +129,11 @@ def quiet(daemon: Daemon) -> None:
     """After `start all`: what does not stay up has given up."""
     for name, wanted in (("retry", "FATAL"), ("once", "EXITED"), ("wrong", "EXITED")):
         daemon.until(name, wanted)
+
+
+def ended(daemon: Daemon) -> None:
+    for name in ("once", "wrong"):
+        daemon.until(name, "EXITED")
 
 
 def wait(name: str, wanted: str) -> Callable[[Daemon], None]:
@@ -207,6 +154,11 @@ def written(file: str) -> Callable[[Daemon], None]:
             time.sleep(0.05)
 
     return look
+
+
+def calm(daemon: Daemon) -> None:
+    """Ours answers those who guess passwords with 429; another face has not heard of it."""
+    daemon.end_face()
 
 
 CHANGED = PROGRAMS.replace("/bin/cat\npriority=5", "/bin/cat -u\npriority=5")
@@ -240,13 +192,14 @@ SCRIPT = [
     Step("tail talk", written("talk.out")), Step("tail talk stderr", written("talk.err")), Step("tail -3 talk"),
     Step("tail -0 talk"), Step("tail silent"), Step("tail nope"), Step("tail web:*"), Step("tail nofile"),
     Step("clear talk"), Step("tail talk"), Step("clear nope"), Step("clear silent nofile"),
-    Step("clear talk web:web_00"),
+    Step("clear talk web:web_00"), Step("clear all"),
     Step("tail -f nope"), Step("tail -f silent"), Step("maintail x"), Step("fg nope"), Step("fg once"),
     Step("fg web:*"), Step("fg cat silent"),
-    Step("clear pair:*", ours=r"pair:left: cleared\npair:right: cleared\n\[0\]",
+    Step("clear pair:*", ours=r"pair:left: cleared\npair:right: cleared\n\[0\]", by="ctl",
          why="Supervisor promises groups nowhere here, and answers `pair:None: ERROR (no such process)`"),
     Step("pid nope:*"),
-    Step("pid once:*", ours=r"0\n\[0\]", why="groups work everywhere; Supervisor answers `No such process once:*`"),
+    Step("pid once:*", ours=r"0\n\[0\]", by="ctl",
+         why="groups work everywhere; Supervisor answers `No such process once:*`"),
     Step("tail -f nope:*"),
     # stop
     Step("stop"), Step("stop cat"), Step("stop cat"), Step("status cat"), Step("stop nope nope:*"),
@@ -264,8 +217,8 @@ SCRIPT = [
     Step("status later cat", wait("cat", "RUNNING")), Step("add later"),
     Step("remove web"), Step("remove web:web_00"), Step("reread x"), Step("avail x"),
     # everything
-    Step("stop all", unordered=True), Step("status"), Step("stop all"), Step("start once wrong"),
-    Step("signal CONT all"), Step("start all", wait("wrong", "EXITED"), unordered=True),
+    Step("stop all", unordered=True), Step("status"), Step("stop all"), Step("start term"),
+    Step("signal CONT all"), Step("start once wrong"), Step("start all", ended, unordered=True),
     Step("status", quiet), Step("restart pair:* web:web_00", unordered=True),
     # the shell
     Step("", stdin="status cat\nwibble\n\nhelp start\nshutdown\nn\nquit\n"), Step("wibble"), Step("version x"),
@@ -279,70 +232,105 @@ SCRIPT = [
 ]  # fmt: skip
 
 
+SHELL = "-i opens a shell after the action, as Supervisor's help says and it does not"
+ASKED = "Server requires authentication\nUsername:"
+NOBODY = "error: <class 'EOFError'>, EOF when reading a line: PLACE\n"
+SHOWN = r"cat +RUNNING +pid PID, uptime TIME\n(?s:.*)supervisor> \n"
+SECRET = r"Warning: Password input may be echoed\.\nPassword:"
+OUT = r"\[0\]"
+
+HTTP_SCRIPT = [
+    Step("status", settle), Step("status cat web:* nope no:*"), Step("avail"), Step("pid nope"), Step("version x"),
+    Step("start cat"), Step("start nope nope:*"), Step("start nofile"), Step("start pair:*"), Step("stop web:web_01"),
+    Step("start web:web_01"), Step("signal HUP once"), Step("signal CONT web:*"), Step("start talk"),
+    Step("tail talk", written("talk.out")), Step("tail talk stderr", written("talk.err")), Step("tail -3 talk"),
+    Step("tail silent"), Step("tail -f nope"), Step("clear talk"), Step("clear nope"), Step("maintail x"),
+    Step("fg once"), Step("restart cat"), Step("stop pair:*", unordered=True),
+    Step("reread", configure(PROGRAMS + NEW + SLOW)), Step("add new"), Step("remove old"), Step("stop old"),
+    Step("remove old"), Step("update"), Step("update nope"), Step("start all", unordered=True),
+    # who asks
+    Step("-u user -p wrong status", calm), Step("-u nobody -p secret pid", calm),
+    Step("-u user -p wrong shutdown", calm),
+    Step("-u user -p wrong tail -f talk", calm), Step("-u user -p wrong reread", calm),
+    Step("-u user -p wrong -i status cat", calm, stdin="user\nsecret\n", by="ctl", why=SHELL,
+         ours=f"{ASKED}\n{SHOWN}{SECRET}\n{OUT}"),
+    Step("-u user -p wrong -i status cat", calm, stdin="user\nbad\nuser\nsecret\n", by="ctl", why=SHELL,
+         ours=f"{ASKED}\n{ASKED}\n{SHOWN}{SECRET}\n{SECRET}\n{OUT}"),
+    Step("-u user -p wrong -i status cat", calm, stdin="user\n", by="ctl", why=SHELL,
+         ours=f"{ASKED}error: <class 'EOFError'>, : PLACE\n{ASKED}{NOBODY}supervisor> \n{SECRET}{OUT}"),
+    Step("-u user -p wrong", calm, stdin="user\n"), Step("-u user -p wrong", calm),
+    Step("-u user -p wrong", calm, stdin="user\nsecret\nstatus cat\nstop cat\nstart cat\nexit\n"),
+    # where
+    Step("open {url}"), Step("open http://127.0.0.1:1"), Step("open unix:///nope"), Step("open https://x"),
+    Step("-s http://127.0.0.1:1 status"), Step("-s http://127.0.0.1:1 pid"), Step("-s http://127.0.0.1:1 reread"),
+    Step("-s {url}/somewhere/else status cat"), Step("-s https://127.0.0.1:1 status"),
+    # the end
+    Step("", stdin="shutdown\nn\nreload\nn\n"), Step("reload"), Step("status cat web:*", again), Step("shutdown"),
+    Step("status", Daemon.gone), Step("pid"), Step("start cat"), Step("shutdown"), Step("avail"),
+]  # fmt: skip
+
+
+class Transcript:
+    """What a client says to a script, played in a thread of its own."""
+
+    def __init__(self, folder: Path, ctl: str, daemon: str, transport: str) -> None:
+        self.script = SCRIPT if transport == "unix" else HTTP_SCRIPT
+        self.said: list[str] = []
+        config = CONFIG + (CTL_UNIX if transport == "unix" else CTL_HTTP)
+        (folder / "plain.txt").write_text("no program\n")
+        (folder / "noformat").write_bytes(b"\0\1\2")
+        (folder / "noformat").chmod(0o755)
+        self.daemon = Daemon(folder, daemon, ctl, config, PROGRAMS + OLD)
+        self.thread = threading.Thread(target=self._play)
+        self.thread.start()
+
+    def _play(self) -> None:
+        for step in self.script:
+            if step.before:
+                step.before(self.daemon)
+            said = self.daemon.masked(self.daemon.ctl(step.words, step.stdin))
+            # all at once answers in the order of being done, which is nobody's promise
+            self.said.append("\n".join(sorted(said.split("\n"))) if step.unordered else said)
+
+
+#: Client, daemon, transport; those that are all Supervisor's are what the others are compared with.
+PAIRS = [
+    ("ours", "ours", "unix"), ("ours", "theirs", "unix"), ("theirs", "ours", "unix"),
+    ("ours", "theirs", "http"), ("theirs", "ours", "http"), ("ours", "ours", "http"),
+]  # fmt: skip
+STEPS = [(*pair, number) for pair in PAIRS for number in range(len(SCRIPT if pair[2] == "unix" else HTTP_SCRIPT))]
+
+
 @pytest.fixture(scope="module")
-def transcripts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[str], list[str]]]:
-    """Both transcripts: Supervisor's and ours."""
-    root = Path(__file__).parents[2]
-    plain = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    ours = plain | {"PYTHONPATH": str(root), "PYTHONSAFEPATH": "1"}
-    peer = peer_bin()
-    daemons = [
-        Daemon(tmp_path_factory.mktemp("theirs"), [f"{peer}/supervisord"], [f"{peer}/supervisorctl"], plain),
-        Daemon(tmp_path_factory.mktemp("ours"), [sys.executable, "-m", "sdsuper"],
-               [sys.executable, "-m", "sdsuper", "ctl"], ours),
-    ]  # fmt: skip
-    results: list[list[str]] = [[], []]
-    threads = [
-        threading.Thread(target=play, args=(daemon, result)) for daemon, result in zip(daemons, results, strict=True)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for daemon in daemons:
-        daemon.end()
-    yield results[0], results[1]
+def transcripts(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[dict[tuple[str, str, str], list[str]]]:  # fmt: skip
+    """The transcript of each pair that is to be looked at, and Supervisor's alone."""
+    places = [item.callspec.params["place"] for item in request.session.items if item.fspath == request.fspath]
+    wanted = {pair for place in places for pair in (place[:3], ("theirs", "theirs", place[2]))}
+    playing = {pair: Transcript(tmp_path_factory.mktemp("-".join(pair)), *pair) for pair in wanted}
+    for one in playing.values():
+        one.thread.join()
+    for one in playing.values():
+        one.daemon.end()
+    yield {pair: one.said for pair, one in playing.items()}
 
 
-def peer_bin() -> str:
-    """Where Supervisor's commands are."""
-    for folder in (os.environ.get("SDSUPER_PEER_BIN"), f"{sys.prefix}/original/bin", os.path.dirname(sys.executable)):
-        if folder and os.path.exists(f"{folder}/supervisorctl"):
-            return folder
-    pytest.fail("no Supervisor to compare with; ./dev test installs it, or set SDSUPER_PEER_BIN")
+def name(step: tuple[str, str, str, int]) -> str:
+    ctl, daemon, transport, number = step
+    script = SCRIPT if transport == "unix" else HTTP_SCRIPT
+    return f"{ctl}-ctl-{daemon}-daemon-{transport} {number} {script[number].words}"
 
 
-def play(daemon: Daemon, transcript: list[str]) -> None:
-    for step in SCRIPT:
-        if step.before:
-            step.before(daemon)
-        said = masked(daemon.ctl(step.words, step.stdin), daemon.folder)
-        # all at once answers in the order of being done, which is nobody's promise
-        transcript.append("\n".join(sorted(said.split("\n"))) if step.unordered else said)
-
-
-MASKS = [
-    (r"pid \d+, uptime \d+:\d\d:\d\d", "pid PID, uptime TIME"),
-    (r"\w{3} \d\d \d\d:\d\d [AP]M", "DATE"),
-    (r": file: \S+ line: \d+", ": PLACE"),
-    (r"(?s)(CANT_REREAD: ).*(\n\[|'>: PLACE)", r"\1MISTAKE\2"),
-]
-
-
-def masked(text: str, folder: Path) -> str:
-    text = text.replace(str(folder), "DIR")
-    for pattern, replacement in MASKS:
-        text = re.sub(pattern, replacement, text)
-    return text
-
-
-@pytest.mark.parametrize("number", range(len(SCRIPT)), ids=[f"{i} {step.words}" for i, step in enumerate(SCRIPT)])
-def test_step(transcripts: tuple[list[str], list[str]], number: int) -> None:
-    theirs, ours = transcripts
-    assert number < len(theirs), f"Supervisor came to step {len(theirs)}: {SCRIPT[len(theirs)].words}"
-    assert number < len(ours), f"sdsuper came to step {len(ours)}: {SCRIPT[len(ours)].words}"
-    step = SCRIPT[number]
-    if step.why:
+@pytest.mark.parametrize("place", STEPS, ids=name)
+def test_step(transcripts: dict[tuple[str, str, str], list[str]], place: tuple[str, str, str, int]) -> None:
+    ctl, daemon, transport, number = place
+    theirs, ours = transcripts["theirs", "theirs", transport], transcripts[ctl, daemon, transport]
+    script = SCRIPT if transport == "unix" else HTTP_SCRIPT
+    assert number < len(theirs), f"Supervisor came to step {len(theirs)}: {script[len(theirs)].words}"
+    assert number < len(ours), f"sdsuper came to step {len(ours)}: {script[len(ours)].words}"
+    step = script[number]
+    if step.why and (ctl if step.by == "ctl" else daemon) == "ours":
         assert re.fullmatch(step.ours, ours[number]), step.why
         assert ours[number] != theirs[number], "no difference any more"
     else:

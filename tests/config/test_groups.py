@@ -65,15 +65,34 @@ def test_event_listener():
     )
     first, second = model.groups
     assert (first.kind, first.priority, first.processes[0].priority) == (GroupKind.EVENTLISTENER, -1, 999)
-    assert (first.events, first.buffer_size) == (("TICK_5", "PROCESS_STATE"), 10)
+    assert (first.events, first.buffer_size) == (("TICK_5", "PROCESS_STATE"), 0)
     assert (second.priority, second.processes[0].priority, second.buffer_size) == (3, 3, 7)
+    assert (second.listener_timeout, second.payload_bytes) == (0, False)
+    (third,) = read(
+        HEAD + "[eventlistener:n]\ncommand=n\nevents=EVENT\nlistener_timeout=90\npayload_length=Bytes\n"
+    ).groups
+    assert (third.listener_timeout, third.payload_bytes) == (90, True)
     assert said(HEAD + "[eventlistener:l]\ncommand=l\nredirect_stderr=true\nbuffer_size=0\n") == [
         "2: error: [eventlistener:l] events: is required",
-        "2: warning: [eventlistener:l] not yet acted on by this version",
         "4: error: [eventlistener:l] redirect_stderr: cannot be true for an event listener, whose output is the "
         "protocol",
         "5: error: [eventlistener:l] buffer_size: cannot read '0' as a number (number from 1 to 2147483648 expected)",
     ]
+
+
+def test_what_a_listener_cannot_have():
+    assert said(
+        HEAD + "[eventlistener:l]\ncommand=l\nevents=EVENT\nresult_handler=laforge:judge\n"
+        "stdout_capture_maxbytes=1KB\nstdout_events_enabled=true\nstderr_events_enabled=true\npayload_length=words\n"
+    ) == [
+        "5: warning: [eventlistener:l] result_handler: 'laforge:judge' is not used: the daemon runs no code of others, "
+        "answers are judged as supervisor.dispatchers:default_handler does",
+        "6: warning: [eventlistener:l] stdout_capture_maxbytes: is ignored: a listener's output is the protocol",
+        "7: warning: [eventlistener:l] stdout_events_enabled: is ignored: a listener's output is the protocol",
+        "9: error: [eventlistener:l] payload_length: cannot read 'words' as a unit (characters or bytes expected)",
+    ]
+    assert said(HEAD + "[eventlistener:l]\ncommand=l\nevents=EVENT\n"
+                "result_handler=supervisor.dispatchers:default_handler\n") == []
 
 
 def test_fcgi():

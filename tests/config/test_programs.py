@@ -124,10 +124,6 @@ def test_empty_logfile_means_no_log():
             "5: warning: [program:x] stderr_logfile: /l is also the stdout log of x:x: "
             "redirect_stderr=true is meant for this",
         ),
-        (
-            "stdout_capture_maxbytes=1MB",
-            "4: warning: [program:x] stdout_capture_maxbytes: not yet acted on by this version",
-        ),
         ("environment=A=x*", "4: warning: [program:x] environment: A: the value ends before '*'; put it in quotes"),
     ],
 )
@@ -136,7 +132,7 @@ def test_program_problems(lines, problem):
 
 
 def test_defaults_of_options_not_yet_acted_on_are_no_news():
-    assert says("stdout_events_enabled=false\nrestartpause=0\nstdout_capture_maxbytes=0B"[:-1]) == [
+    assert says("restartpause=0") == [
         "2: warning: [program:x] exitcodes: the default is 0, in Go's supervisord 0,2"
     ]
 

@@ -65,7 +65,6 @@ def test_main():
         "5: error: [inet_http_server] port: stays closed: it can be reached from other machines, and everybody could "
         "run programs; set username and password, or listen on 127.0.0.1, or set allow_insecure=true",
         '19: warning: [include] files: no file matches "/etc/supervisor.d/*.ini"',
-        "21: warning: [eventlistener:crashmail] not yet acted on by this version",
     ]
 
 

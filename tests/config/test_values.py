@@ -51,7 +51,7 @@ FILE, CONSOLE, REMOTE = TargetKind.FILE, TargetKind.CONSOLE, TargetKind.REMOTE
         (values.events, "tick_5, Event,TICK_5", ("TICK_5", "EVENT")),
         (values.fcgi_socket, "unix:///run/x", "unix:///run/x"),
         (values.fcgi_socket, "tcp://h:9", "tcp://h:9"),
-        (values.leftovers, "Kill", True),
+        (values.either("keep", "kill", "leftovers"), "Kill", True),
         (values.cgroup, "/sys/fs/cgroup/x", "/sys/fs/cgroup/x"),
         (values.rlimit("nofile"), "1024", (1024, 1024)),
         (values.rlimit("nofile"), "1024:unlimited", (1024, -1)),
@@ -114,7 +114,7 @@ def test_accepted(convert, text, value):
             "cannot read '1KB' as a limit (soft[:hard], each a number >= 0 or unlimited expected)",
         ),
         (values.url, "https://x", "cannot read 'https://x' as a URL (http://host:port or unix:///path expected)"),
-        (values.leftovers, "x", "cannot read 'x' as leftovers (keep or kill expected)"),
+        (values.either("keep", "kill", "leftovers"), "x", "cannot read 'x' as leftovers (keep or kill expected)"),
         (values.cgroup, "x", "cannot read 'x' as a cgroup (auto, off or an absolute path expected)"),
         (
             go_values.schedule,

@@ -5,6 +5,7 @@ Ends at ^C, at the end of the input (after what the last line brought), and when
 
 import select
 import sys
+from time import monotonic
 
 from sdsuper.cli.ctl.help import explain
 from sdsuper.cli.ctl.logs import HEAD_BYTES, POLL_SECONDS, show_bytes
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
     from sdsuper.cli.ctl.session import Session
 
 _RUNNING = 20
-#: Quiet polls after which the process is looked at, and after which a finished input ends it.
+#: Quiet polls after which the process is looked at.
 _POLLS_PER_LOOK = 3
+#: After so many times the quiet that is waited for, what never falls silent is left to itself.
+_NEVER_QUIET = 5
 
 
 def fg(session: "Session", argument: str) -> None:
@@ -47,6 +50,7 @@ def fg(session: "Session", argument: str) -> None:
     logs = _logs(session, names[0])
     try:
         session.say("==> Press Ctrl-C to exit <==")
+        sys.stdout.flush()
         _attach(session, names[0], run, logs)
     except KeyboardInterrupt:
         pass
@@ -56,12 +60,16 @@ def fg(session: "Session", argument: str) -> None:
             log.close()
 
 
-def _run(session: "Session", name: str) -> int:
-    """The number of the run that is RUNNING, 0 when none is. Raises Refusal; BAD_NAME for more than one process."""
+def _run(session: "Session", name: str) -> tuple[object, object] | None:
+    """Run and pid of what is RUNNING, None when nothing is; a Supervisor does not number runs.
+
+    Raises Refusal; BAD_NAME for more than one process.
+    """
     processes = session.call("List", name=name)["processes"]
     if len(processes) != 1:
         raise Refusal("BAD_NAME", name)
-    return int(processes[0]["run"]) if processes[0]["statecode"] == _RUNNING else 0
+    found = processes[0]
+    return (found["run"], found["pid"]) if found["statecode"] == _RUNNING else None
 
 
 def _logs(session: "Session", name: str) -> "list[Log]":
@@ -69,22 +77,23 @@ def _logs(session: "Session", name: str) -> "list[Log]":
     for channel in ("stdout", "stderr"):
         try:
             log = session.backend.log(name, channel)
+            log.follow(HEAD_BYTES)
         except Refusal:
             continue  # not captured, or the two streams are one
-        log.follow(HEAD_BYTES)
         logs.append(log)
     return logs
 
 
-def _attach(session: "Session", name: str, run: int, logs: "list[Log]") -> None:
-    sys.stdout.flush()
-    quiet, ended = 0, False
-    while not (ended and quiet >= _POLLS_PER_LOOK):
+def _attach(session: "Session", name: str, run: object, logs: "list[Log]") -> None:
+    quiet, ended, until = 0, False, 0.0
+    settle = session.backend.settle_seconds
+    while not (ended and (quiet * POLL_SECONDS >= settle or monotonic() > until)):
         news = [data for log in logs if (data := log.news())]
         for data in news:
             show_bytes(data)
         quiet = 0 if news else quiet + 1
         if quiet and quiet % _POLLS_PER_LOOK == 0 and _run(session, name) != run:
+            _show_rest(session, logs)
             session.say("Process got killed")
             return
         if ended or not session.lines.ready:
@@ -93,10 +102,19 @@ def _attach(session: "Session", name: str, run: int, logs: "list[Log]") -> None:
                 session.lines.fill()
         while not ended and session.lines.ready:
             line = session.lines.read()
-            ended = line is None
+            ended, until = line is None, monotonic() + _NEVER_QUIET * settle
             if line is not None and not _send(session, name, line):
                 return
             quiet = 0
+
+
+def _show_rest(session: "Session", logs: "list[Log]") -> None:
+    """What the run that is gone has said last."""
+    until = monotonic() + session.backend.settle_seconds
+    while monotonic() < until:
+        select.select([], [], [], POLL_SECONDS)
+        for log in logs:
+            show_bytes(log.news())
 
 
 def _send(session: "Session", name: str, line: str) -> bool:

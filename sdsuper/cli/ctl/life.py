@@ -1,6 +1,9 @@
 """shutdown, reload, open, quit: the daemon's life and the shell's."""
 
+import sys
+
 from sdsuper.cli.ctl.help import explain
+from sdsuper.cli.ctl.options import without_userinfo
 from sdsuper.cli.ctl.session import GENERIC
 from sdsuper.errors import Refusal
 
@@ -40,7 +43,8 @@ def reload(session: "Session", argument: str) -> None:
     if not session.confirm("Really restart the remote supervisord process y/N? "):
         return
     try:
-        session.call("Update")
+        sys.stdout.flush()
+        session.backend.reload()
     except Refusal as refusal:
         if refusal.fault == "SHUTDOWN_STATE":
             session.wrong("ERROR: already shutting down")
@@ -60,7 +64,7 @@ def open(session: "Session", argument: str) -> None:
         session.wrong("ERROR: url must be http:// or unix://", GENERIC)
         return
     session.disconnect()
-    session.url = argument
+    session.url = without_userinfo(argument)
     before = session.status
     status(session, "")
     session.status = before

@@ -45,5 +45,31 @@ class Lines:
         sys.stdout.flush()
         return self.read()
 
+    def ask_secretly(self, prompt: str) -> str | None:
+        """Show `prompt` on the terminal and read the answer without echo; without a terminal, the next line."""
+        from getpass import getpass
+
+        if _has_terminal() or self._on_terminal():
+            try:
+                return getpass(prompt)
+            except EOFError:
+                return None
+        # as Python's does where there is none; it would not know of what `_buffer` holds
+        sys.stdout.flush()
+        sys.stderr.write(f"Warning: Password input may be echoed.\n{prompt}")
+        sys.stderr.flush()
+        answer = self.read()
+        if answer is not None:
+            sys.stderr.write("\n")
+        return answer
+
     def _on_terminal(self) -> bool:
         return self.fd == 0 and sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True

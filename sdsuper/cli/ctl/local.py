@@ -4,8 +4,10 @@ Promises: logs are read without any permission on their directories. Must not: d
 """
 
 import os
+import socket
 
-from sdsuper.client import Client, NotVarlink, ProtocolError
+from sdsuper.client import Client, ProtocolError
+from sdsuper.errors import Refusal, SdsuperError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,26 +19,48 @@ PROBE_SECONDS = 5.0
 _CHUNK = 1 << 18
 
 
+class OtherProtocol(Exception):
+    """No control socket: what listens at the path speaks something else."""
+
+
 class LocalBackend:
-    """A connection to the control socket: the first of `paths` that exists. Raises OSError as `connect` does."""
+    """A connection to the control socket: the first of `paths` where a daemon can be reached. The last path may be
+    something else's.
+
+    Raises OSError as `connect` does, OtherProtocol when only the last path is left and something else is there.
+    """
+
+    settle_seconds = 0.3
 
     def __init__(self, paths: tuple[str, ...]) -> None:
         self._client = self._connect(paths)
 
     @staticmethod
     def _connect(paths: tuple[str, ...]) -> Client:
+        passed: OSError | None = None
         for path in paths[:-1]:
             try:
                 return Client(path)
             except FileNotFoundError:
                 continue
-        if len(paths) > 1:
-            _probe(paths[-1])
-        return Client(paths[-1])
+            except (ConnectionRefusedError, PermissionError) as error:
+                passed = passed or error    # left by a daemon that is gone, or for others than us
+        try:
+            if len(paths) > 1 and not _is_control_socket(paths[-1]):
+                raise OtherProtocol(paths[-1])
+            return Client(paths[-1])
+        except FileNotFoundError:
+            if passed is None:
+                raise
+            raise passed from None
 
     def call(self, method: str, **parameters: "Any") -> "dict[str, Any]":
         """See `backend.Backend.call`."""
         return self._client.call(method, **parameters)
+
+    def reload(self) -> None:
+        """See `backend.Backend.reload`."""
+        self.call("Update")
 
     def log(self, name: str | None, channel: str) -> "FileLog":
         """See `backend.Backend.log`."""
@@ -47,13 +71,22 @@ class LocalBackend:
         self._client.close()
 
 
-def _probe(path: str) -> None:
-    """Refuse a socket that does not speak our protocol: Supervisor's own would keep us waiting for ever."""
-    try:
-        with Client(path, PROBE_SECONDS) as client:
-            client.call("GetState")
-    except (TimeoutError, NotVarlink, ConnectionResetError) as error:
-        raise ProtocolError(f"{path}: no sdsuper answers there (another supervisord's socket?)") from error
+def _is_control_socket(path: str) -> bool:
+    """Whether a call is answered with Varlink. Raises OSError as `connect` does, ProtocolError when nobody answers.
+
+    To a server of HTTP the call is a bad request with its end, so that it says so at once. To ours what comes after the
+    call is white space before the next one.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(PROBE_SECONDS)
+        probe.connect(path)
+        try:
+            probe.sendall(b'{"method":"io.sdsuper.Control.GetState","parameters":{}}\0\r\n\r\n')
+            return probe.recv(1) == b"{"
+        except (BrokenPipeError, ConnectionResetError):
+            return False
+        except TimeoutError as error:
+            raise ProtocolError(f"{path}: what listens there does not answer") from error
 
 
 class FileLog:
@@ -93,6 +126,14 @@ class FileLog:
         data = self._read()
         return data if data or not moved else self._reopen()
 
+    def ended(self) -> bool:
+        """See `backend.Log.ended`."""
+        try:
+            self._client.call("GetState")
+        except (OSError, SdsuperError):
+            return True
+        return False
+
     def close(self) -> None:
         """Let the file go."""
         os.close(self._fd)
@@ -104,8 +145,6 @@ class FileLog:
 
     def _reopen(self) -> bytes:
         """Take the file that is at the log's path now, if there is a new one; what came to the old one meanwhile."""
-        from sdsuper.errors import Refusal
-
         try:
             fd, _path = self._client.open_log(self._name, self._channel)
         except Refusal:

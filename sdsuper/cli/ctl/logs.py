@@ -79,7 +79,7 @@ def clear(session: "Session", argument: str) -> None:
         names = ["all"]
     for name in names:
         try:
-            results = session.call("ClearLogs", name=None if name == "all" else name)["results"]
+            results = session.call("ClearLogs", name=name)["results"]
         except Refusal as refusal:
             if refusal.fault == "BAD_NAME":
                 session.wrong(unknown(name))
@@ -103,18 +103,19 @@ def _show(session: "Session", name: str | None, channel: str, modifier: str) -> 
     except ValueError:
         session.wrong(f"Error: bad argument {modifier}")
         return
+    sys.stdout.flush()
     try:
         log = session.backend.log(name, channel)
+        for data in log.text(-count):
+            show_bytes(data)
+        log.close()
     except Refusal as refusal:
         said = {"NO_FILE": "no log file", "FAILED": "unknown error reading log", "BAD_NAME": "no such process name"}
         if refusal.fault not in said:
             raise
         session.wrong(f"{name or 'supervisord'}: ERROR ({said[refusal.fault]})")
-        return
-    for data in log.text(-count):
-        show_bytes(data)
-    show_bytes(b"\n")
-    log.close()
+    else:
+        show_bytes(b"\n")
 
 
 def show_bytes(data: bytes) -> None:
@@ -131,7 +132,7 @@ def _follow(session: "Session", name: str | None, channel: str) -> None:
         sys.stdout.flush()
         log = session.backend.log(name, channel)
         log.follow(HEAD_BYTES)
-        _show_news(session, log)
+        _show_news(log)
         log.close()
     except Refusal as refusal:
         code = 404 if refusal.fault in ("NO_FILE", "BAD_NAME") else 500
@@ -141,12 +142,12 @@ def _follow(session: "Session", name: str | None, channel: str) -> None:
         session.say("")
 
 
-def _show_news(session: "Session", log: "Log") -> None:
+def _show_news(log: "Log") -> None:
     """Until the daemon is gone: its logs have no more news then."""
     import time
 
     quiet = 0
-    while quiet == 0 or quiet % _POLLS_PER_CHECK or _answers(session):
+    while quiet == 0 or quiet % _POLLS_PER_CHECK or not log.ended():
         data = log.news()
         if data:
             show_bytes(data)
@@ -154,11 +155,3 @@ def _show_news(session: "Session", log: "Log") -> None:
         else:
             quiet += 1
             time.sleep(POLL_SECONDS)
-
-
-def _answers(session: "Session") -> bool:
-    try:
-        session.call("GetState")
-    except (OSError, Refusal):
-        return False
-    return True

@@ -13,7 +13,8 @@ from sdsuper.config.search import search_paths
 from sdsuper.errors import ConfigError
 
 DEFAULT_SOCKET = "/run/sdsuper/control.sock"
-_HERE = ("localhost", "127.0.0.1", "[::1]", "")
+#: What Supervisor's client asks when nothing is configured. Ours asks the control socket then.
+SUPERVISORS_DEFAULT = "http://localhost:9001"
 
 _HELP = """\
 {prog} -- control a running daemon
@@ -24,7 +25,8 @@ Options:
 -c/--configuration FILENAME   configuration file (searched if not given)
 -h/--help                     print this help and exit
 -i/--interactive              open a shell after the action
--s/--serverurl URL            the daemon's socket, unix:///path
+-s/--serverurl URL            the daemon's socket, unix:///path, or any server
+                              that speaks Supervisor's XML-RPC, http://host:port
                               (default: as configured, else unix://{socket})
 -u/--username USERNAME        user name for the server
 -p/--password PASSWORD        password for the server
@@ -67,31 +69,38 @@ class Options:
         self.output = checked_format("-o", values.get("output", "table"))
         self.verbose = "verbose" in values
         self.interactive = "interactive" in values or not self.words
-        self.url = values.get("serverurl", "")
+        self.prog = prog
+        self.url = without_userinfo(values.get("serverurl", ""))
+        self.username, self.password = values.get("username"), values.get("password")
         self.control_socket, self._configured = DEFAULT_SOCKET, ""
         self.prompt, self.history_file = "supervisor", values.get("history_file")
         if self.url and not _is_url(self.url):
             raise UsageError(f"invalid value for -s {self.url!r}: value {self.url!r} is not a URL")
         file = values.get("configuration")
+        self._was_read = False
         if not self.help and (not self.url or self.interactive or file is not None):
             self._configure(file)
         self.url = self.url or f"unix://{self.control_socket}"
 
+    def credentials(self) -> tuple[str | None, str | None]:
+        """User name and password for a server that wants them. Raises UsageError: they may be configured."""
+        if not self._was_read:
+            self._configure(None)
+        return self.username, self.password
+
     def _configure(self, file: str | None) -> None:
+        self._was_read = True
         found = read_configuration(file)
         if found is None:
             return
         values, self.control_socket = found
         self.prompt = values.get("prompt") or self.prompt
         self.history_file = self.history_file or values.get("history_file")
+        self.username = self.username or values.get("username")
+        self.password = self.password or values.get("password")
         if not self.url:
-            self._take_url(values.get("serverurl") or "http://localhost:9001")
-
-    def _take_url(self, url: str) -> None:
-        """The configured URL; what is served over TCP on this machine is reached by the daemon's control socket."""
-        host = url.removeprefix("http://").partition("/")[0].rpartition(":")[0]
-        self.url = f"unix://{self.control_socket}" if url.startswith("http://") and host in _HERE else url
-        self._configured = self.url
+            url = without_userinfo(values.get("serverurl", SUPERVISORS_DEFAULT))
+            self.url = self._configured = f"unix://{self.control_socket}" if url == SUPERVISORS_DEFAULT else url
 
     def sockets(self, path: str) -> tuple[str, ...]:
         """Where the daemon of `unix://path` may listen: beside that socket, where it was configured, at `path`.
@@ -102,6 +111,13 @@ class Options:
             return (path, DEFAULT_SOCKET) if _is_left_to_us(path) else (path,)
         elsewhere = (self.control_socket,) if self._configured == f"unix://{path}" else ()
         return tuple(dict.fromkeys((f"{path}.control", *elsewhere, path)))
+
+
+def without_userinfo(url: str) -> str:
+    """`url` without `user:password@`, which Supervisor ignores and no message may show."""
+    scheme, separator, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return scheme + separator + host.rpartition("@")[2] + slash + path
 
 
 def _is_left_to_us(path: str) -> bool:

@@ -23,13 +23,20 @@ API_VERSION = "3.0"
 
 # Exit statuses, from the LSB's two tables.
 GENERIC, INVALID_ARGS, REFUSED, NOT_INSTALLED, NOT_RUNNING = 1, 2, 4, 5, 7
+NOT_IMPLEMENTED = 3
 STATUS_NOT_RUNNING, STATUS_UNKNOWN = 3, 4
+UNAUTHORIZED = 401
 
+_NO_NAMESPACE = (
+    "Sorry, supervisord responded but did not recognize the supervisor namespace commands that supervisorctl uses to "
+    "control it.  Please check that the [rpcinterface:supervisor] section is enabled in the configuration file (see "
+    "sample.conf)."
+)
 _DEAD = ("SPAWN_ERROR", "ABNORMAL_TERMINATION", "NOT_RUNNING")
 
 
-class OverHttp(SdsuperError):
-    """The server's URL is one that this version cannot talk to."""
+class NoHttp(SdsuperError):
+    """The libraries for a server over HTTP are not installed."""
 
 
 class Session:
@@ -45,9 +52,22 @@ class Session:
         self._lines: Lines | None = None
 
     def run(self, command: "Callable[[Session, str], object]", argument: str) -> object:
-        """Do one command; an error is shown as Supervisor shows it: class, text, place."""
+        """Do one command; an error is shown as Supervisor shows it: class, text, place.
+
+        Where a server wants to know who asks, so does a shell, and the command is repeated.
+        """
         try:
-            return command(self, argument)
+            while True:
+                try:
+                    return command(self, argument)
+                except Exception as error:
+                    if getattr(error, "errcode", 0) != UNAUTHORIZED:
+                        raise
+                    self.say("Server requires authentication")
+                    if not self.options.interactive:
+                        raise
+                self.disconnect()
+                self._authenticate()
         except Exception as error:  # a shell outlives any command
             self.say(_generic(error))
         finally:
@@ -82,11 +102,21 @@ class Session:
         answer = self.lines.ask(question)
         return answer is not None and answer.lower().startswith("y")
 
+    def _authenticate(self) -> None:
+        username = self.lines.ask("Username:")
+        if username is None:
+            raise EOFError("EOF when reading a line")
+        password = self.lines.ask_secretly("Password:")
+        if password is None:
+            raise EOFError
+        self.say("")
+        self.options.username, self.options.password = username, password
+
     # --- the daemon
 
     @property
     def backend(self) -> "Backend":
-        """The connection. Raises OSError, OverHttp, or ValueError for a URL of another kind."""
+        """The connection. Raises OSError, NoHttp, or ValueError for a URL of another kind."""
         if self._backend is None:
             self._backend = self._connect()
         return self._backend
@@ -114,6 +144,11 @@ class Session:
                 self.wrong(f"{self.url} no such file", NOT_RUNNING)
                 return False
             raise
+        except Refusal as refusal:
+            if refusal.fault != "UNKNOWN_METHOD":
+                raise
+            self.wrong(_NO_NAMESPACE, NOT_IMPLEMENTED)
+            return False
         if self.server["api_version"] != API_VERSION:
             self.wrong(
                 f"Sorry, this version of supervisorctl expects to talk to a server with API version {API_VERSION}, "
@@ -128,15 +163,22 @@ class Session:
 
     def _connect(self) -> "Backend":
         scheme, _, path = self.url.partition("://")
-        if scheme == "http":
-            raise OverHttp(f"{self.url}: control over HTTP comes with a later version; use the control socket")
-        if scheme != "unix":
+        if scheme not in ("http", "unix"):
             raise ValueError(f"Unknown protocol for serverurl {self.url}")
-        from sdsuper.cli.ctl.local import LocalBackend
-
         if self.options.verbose:
             sys.stderr.write(f"asking {self.url}\n")
-        return LocalBackend(self.options.sockets(path))
+        if scheme == "unix":
+            from sdsuper.cli.ctl.local import LocalBackend, OtherProtocol
+
+            try:
+                return LocalBackend(self.options.sockets(path))
+            except OtherProtocol:
+                pass    # a Supervisor's socket, and not our HTTP face's, which has a control socket beside it
+        try:
+            from sdsuper.cli.ctl.remote import RemoteBackend
+        except ImportError as error:
+            raise NoHttp(f"{self.url}: control over HTTP needs the Python module {error.name}") from None
+        return RemoteBackend(self.url, *self.options.credentials())
 
 
 def _generic(error: Exception) -> str:

@@ -5,7 +5,6 @@ a shell is always 0, as Supervisor's.
 """
 
 from sdsuper.cli.ctl.commands import COMMANDS, run_line
-from sdsuper.errors import SdsuperError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ class Completer:
     def _processes(self) -> list[tuple[str, str]]:
         try:
             return [(process["group"], process["name"]) for process in self._session.call("List")["processes"]]
-        except (OSError, SdsuperError, ValueError):
+        except Exception:
             return []  # a daemon that does not answer completes nothing
         finally:
             self._session.disconnect()

@@ -29,6 +29,8 @@ def status(session: "Session", argument: str) -> None:
     if not session.up():
         session.status = STATUS_UNKNOWN
         return
+    for notice in session.server["notices"]:
+        sys.stderr.write(f"{session.options.prog}: {notice}\n")
     words, as_json = _output(session, argument.split())
     if words is None:
         return

@@ -1,0 +1,94 @@
+"""What a child is started with: its command, environment, limits and descriptors.
+
+Promises: everything that a program's options and the daemon's surroundings say of a start is put together here. Must
+not: start anything, or open a file.
+"""
+
+import errno
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from sdsuper.config.model import ProcessConfig
+from sdsuper.config.values import split_command
+from sdsuper.core.roster import Slot
+from sdsuper.engine.trees import Run
+from sdsuper.errors import SpawnError
+from sdsuper.system import process as system
+from sdsuper.system.limits import NUMBERS
+
+
+class Surroundings(NamedTuple):
+    """What every child gets, settled at start."""
+
+    environment: Mapping[str, str]                 # inherited, without what was meant for the daemon alone
+    serverurl: str | None
+    limits: tuple[tuple[int, int, int], ...]       # the daemon's own limits before it raised them
+    strip_ansi: bool
+
+
+class Launching:
+    """Launches in the surroundings of one daemon."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self.strip_ansi = surroundings.strip_ansi
+        self._surroundings = surroundings
+        self._inherited = system.environment_block(surroundings.environment)
+
+    def own_environment(self, slot: Slot) -> dict[str, str]:
+        """What a process gets on top of, or instead of, what the daemon itself was given."""
+        config, user = slot.config, slot.config.user
+        own = {"SUPERVISOR_PROCESS_NAME": config.name, "SUPERVISOR_GROUP_NAME": slot.group}
+        url = config.serverurl or self._surroundings.serverurl
+        if url:
+            own["SUPERVISOR_SERVER_URL"] = url
+        if config.user_environment and user is not None:
+            own.update(HOME=user.home, USER=user.name, LOGNAME=user.name, SHELL=user.shell)
+        own.update(config.environment)
+        return own
+
+    def environment(self, own: dict[str, str]) -> bytes:
+        """The whole environment. What is inherited is encoded once; only who overrides some of it pays for all."""
+        inherited = self._surroundings.environment
+        if own.keys().isdisjoint(inherited):
+            return self._inherited + system.environment_block(own)
+        return system.environment_block({**inherited, **own})
+
+    def command(self, slot: Slot, own: dict[str, str]) -> tuple[str, list[str]]:
+        """The file to execute and its argv. Raises SpawnError with Supervisor's texts, NotFound where there is no
+        file.
+        """
+        try:
+            argv = split_command(slot.config.command)
+        except ValueError as error:
+            raise SpawnError(f"can't parse command '{slot.config.command}': {error}") from None
+        if not argv:
+            raise SpawnError("command is empty")
+        return system.resolve_command(argv[0], own.get("PATH", self._surroundings.environment.get("PATH"))), argv
+
+    def launch(self, run: Run, path: str, argv: list[str], environment: bytes,
+               writers: Mapping[str, int]) -> system.Launch:
+        """All of it. `writers` are the descriptors for stdin, stdout and stderr; what has none gets /dev/null."""
+        config = run.slot.config
+        return system.Launch(
+            tag=run.tag, path=path, argv=argv, environment=environment, directory=config.directory, umask=config.umask,
+            user=config.user, nice=config.nice, rlimits=self._limits(config), cgroup=run.tree,
+            stdin=writers.get("stdin"), stdout=writers.get("stdout"),
+            stderr=system.SAME_AS_STDOUT if config.redirect_stderr else writers.get("stderr"))
+
+    def _limits(self, config: ProcessConfig) -> tuple[tuple[int, int, int], ...]:
+        if not config.rlimits:
+            return self._surroundings.limits
+        own = tuple((NUMBERS[name], soft, hard) for name, soft, hard in config.rlimits)
+        named = {number for number, _soft, _hard in own}
+        return tuple(row for row in self._surroundings.limits if row[0] not in named) + own
+
+
+def why(name: str, error: OSError) -> str:
+    """Supervisor's texts for a start that the kernel refused."""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return f"too many open files to spawn '{name}'"
+    if error.filename is not None:
+        return f"cannot open {error.filename}: {error.strerror}"
+    if error.errno == errno.EAGAIN:
+        return f"Too many processes in process table to spawn '{name}'"
+    return f"unknown error during fork for '{name}': {errno.errorcode.get(error.errno or 0, str(error))}"

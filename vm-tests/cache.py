@@ -1,0 +1,56 @@
+"""What is made once and used often: chroots to build in, images to boot.
+
+Promises: what a recipe made is used again until the recipe changes or is OLD_DAYS old (packages get security updates);
+two that want the same thing wait for each other; nothing half-made is ever used. The place is CACHE, outside of the
+checkout. Must not: be cleaned up by anybody but `forget_old`.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+CACHE = Path(os.environ.get("SDSUPER_VM_CACHE", "/var/cache/sdsuper-vm"))
+OLD_DAYS = 5
+
+
+def made(name: str, recipe: object, make: Callable[[Path], object]) -> Path:
+    """The directory that `make` fills, made when there is none for this recipe."""
+    key = hashlib.sha256(repr(recipe).encode()).hexdigest()[:12]
+    done = CACHE / f"{name}-{key}"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(f"{done}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if done.is_dir() and time.time() - done.stat().st_mtime > OLD_DAYS * 86400:
+            shutil.rmtree(done)
+        if not done.is_dir():
+            _forget_old(name, done)
+            work = Path(f"{done}.new")
+            shutil.rmtree(work, ignore_errors=True)
+            work.mkdir()
+            make(work)
+            work.rename(done)
+    return done
+
+
+def _forget_old(name: str, kept: Path) -> None:
+    """What older recipes of that name have made."""
+    for other in CACHE.glob(f"{name}-*"):
+        if other.is_dir() and other != kept and time.time() - other.stat().st_mtime > OLD_DAYS * 86400:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def sources(suite: str) -> list[str]:
+    """sources.list lines of a suite, from where this machine's own apt gets its packages."""
+    found = subprocess.run(["apt-get", "indextargets", "--format", "$(LABEL)|$(REPO_URI)"], check=True,
+                           capture_output=True, text=True).stdout
+    places: dict[str, str] = {}
+    for line in found.splitlines():
+        label, _, place = line.partition("|")
+        places.setdefault(label, place)
+    lines = [f"deb {places['Debian']} {part} main" for part in (suite, f"{suite}-updates")]
+    return [*lines, f"deb {places['Debian-Security']} {suite}-security main"]
