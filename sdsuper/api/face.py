@@ -79,7 +79,8 @@ class Face:
                 self._loop.remove_reader(place.socket)
                 place.socket.close()
             for connection in list(self._connections.all):
-                connection.transport.abort()
+                if connection.transport is not None:
+                    connection.transport.abort()
             daemon.close()
 
     async def _last_answers(self) -> None:

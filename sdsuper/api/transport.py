@@ -210,6 +210,8 @@ class HttpConnection(H11Protocol):      # type: ignore[misc]    # some versions 
 
     def look(self, now: float) -> bool:
         """Cut it off if it is too late; whether there is something to look at again."""
+        if self.transport is None:      # accepted a moment ago
+            return True
         waiting = self.transport.get_write_buffer_size() + _unread(self.transport.get_extra_info("socket"))
         if waiting < self._waiting_bytes or not waiting:
             self._progress = now

@@ -36,7 +36,7 @@ stdout_logfile={dir}/last.out
 stderr_logfile={dir}/last.err
 
 [program:chatty]
-command=/bin/sh -c "while :; do echo more; sleep 0.05; done"
+command=/usr/bin/python3 -u -c "[print('more') or __import__('time').sleep(0.05) for _ in iter(int, 1)]"
 stdout_logfile={dir}/chatty.out
 
 [program:file]
