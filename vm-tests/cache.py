@@ -1,17 +1,19 @@
 """What is made once and used often: chroots to build in, images to boot.
 
 Promises: what a recipe made is used again until the recipe changes or is OLD_DAYS old (packages get security updates);
-two that want the same thing wait for each other; nothing half-made is ever used. The place is CACHE, outside of the
-checkout. Must not: be cleaned up by anybody but `forget_old`.
+two that want the same thing wait for each other; nothing half-made is ever used; what a killed run has left goes away
+with the next one. The place is CACHE, outside of the checkout. Must not: keep anything that cannot be made again.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 CACHE = Path(os.environ.get("SDSUPER_VM_CACHE", "/var/cache/sdsuper-vm"))
@@ -42,6 +44,39 @@ def _forget_old(name: str, kept: Path) -> None:
     for other in CACHE.glob(f"{name}-*"):
         if other.is_dir() and other != kept and time.time() - other.stat().st_mtime > OLD_DAYS * 86400:
             shutil.rmtree(other, ignore_errors=True)
+            Path(f"{other}.lock").unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """A directory for this process alone, gone afterwards; those of processes that were killed go, too."""
+    folder = CACHE / "scratch"
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)            # nobody sees a directory before it is held
+        for other in folder.iterdir():
+            if other.is_dir() and (held := _hold(other)) is not None:
+                shutil.rmtree(other, ignore_errors=True)
+                os.close(held)
+        mine = Path(tempfile.mkdtemp(dir=folder))
+        hold = _hold(mine)
+    try:
+        yield mine
+    finally:
+        shutil.rmtree(mine, ignore_errors=True)
+        if hold is not None:
+            os.close(hold)
+
+
+def _hold(folder: Path) -> int | None:
+    """Take a directory for as long as the descriptor is open; None: somebody else has it."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    return fd
 
 
 def sources(suite: str) -> list[str]:

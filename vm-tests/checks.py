@@ -2,14 +2,18 @@
 
     vm-tests/check-NAME [--sit] [--broken KIND] [MACHINE ...]
 
-Promises: exit status 0 when all steps were as they should be, 1 when one was not (the guest's journal is printed), 77
-with a reason when it cannot be done here. Must not: know any single check.
+`--sit` leaves the machine up at the end and takes commands for it; `--broken` spoils the packages first, in a way that
+the check has to notice, and then a failure is what is wanted: exit status 0.
+
+Promises: exit status 0 when all steps were as they should be, 1 when one was not (the guest's journal is printed), 2
+for a wrong command line, 77 with a reason when it cannot be done here. Must not: know any single check.
 """
 
+import argparse
 import os
 import shutil
+import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +23,12 @@ import lab
 import packages
 
 NEEDED = ("qemu-system-x86_64", "qemu-img", "mmdebstrap", "cpio", "mke2fs", "dpkg-scanpackages")
+SKIPPED = 77
 SETTLE_SECONDS = 90
+#: What is shown when a step has failed.
+LOOK = r"""journalctl -b --no-pager -o short-precise | grep -v ' qemu-ga\[' | tail -n 200
+systemctl --no-pager status sdsuper; systemctl --no-pager --failed
+ls -la /run/sdsuper /var/log/sdsuper /etc/supervisord.d"""
 
 
 class Wrong(AssertionError):
@@ -27,7 +36,7 @@ class Wrong(AssertionError):
 
 
 class Guest:
-    """A machine with our repository in it, and words for what checks do."""
+    """A machine with our repository in /job/repo, and words for what checks do."""
 
     def __init__(self, machine: lab.Machine, name: str) -> None:
         self.machine, self.name = machine, name
@@ -56,6 +65,12 @@ class Guest:
                 raise Wrong(f"{word!r} is in the output of: {script}\n{text}")
         return text
 
+    def says(self, script: str, expected: str) -> None:
+        """Run a script whose output has to be this, white space at the ends apart."""
+        text = self.run(script)
+        if text.strip() != expected.strip():
+            raise Wrong(f"the output of: {script}\n{text}\nand not:\n{expected}")
+
     def until(self, script: str, what: str) -> None:
         """Wait until the script ends with 0."""
         self.run(f"n=0; until {script}; do n=$((n+1)); [ $n -lt {SETTLE_SECONDS * 2} ] || exit 1; sleep .5; done"
@@ -63,76 +78,99 @@ class Guest:
 
     def write(self, path: str, text: str, mode: str = "644") -> None:
         """Write a file in the guest."""
-        self.run(f"mkdir -p $(dirname {path}) && cat >{path} <<'END-OF-FILE'\n{text}\nEND-OF-FILE\nchmod {mode} {path}")
+        self.run(f"mkdir -p $(dirname {path}) && cat >{path} <<'END-OF-FILE'\n{text}\nEND-OF-FILE\n"
+                 f"chmod {mode} {path}")
+
+    def reboot(self) -> None:
+        """Reboot; nothing may have failed afterwards."""
+        state = self.machine.reboot()
+        if state != "running":
+            raise Wrong(f"after the reboot the system is {state}\n{self.run('systemctl --no-pager --failed', None)}")
 
     def use_repository(self) -> None:
         """Let apt know of /job/repo and of nothing else."""
         self.run("rm -f /etc/apt/sources.list.d/*; echo 'deb [trusted=yes] file:/job/repo ./' >/etc/apt/sources.list; "
                  "apt-get -q update")
 
-    def install(self, *names: str) -> str:
-        """apt-get install."""
-        return self.run(f"DEBIAN_FRONTEND=noninteractive apt-get -q -y install {' '.join(names)}")
-
-    def journal(self) -> str:
-        """What there is to see after a failure."""
-        return self.run("journalctl -b --no-pager -o short-precise | grep -v ' qemu-ga\\[' | tail -n 200; systemctl --no-pager status sdsuper; "
-                        "ls -la /run/sdsuper /var/log/sdsuper /etc/supervisord.d", code=None)
+    def apt(self, *words: str) -> str:
+        """apt-get, with nobody there to ask; a configuration file that was edited stays as it is."""
+        return self.run(f"DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Options::=--force-confold "
+                        f"{' '.join(words)}")
 
 
-def main(check: Callable[[Guest], object], title: str, breaks: dict[str, str] | None = None,
-         versions: tuple[str, ...] = ("",)) -> int:
-    """Run one check on the machines that the command line names, or on all. `breaks` are shell commands that spoil the
-    source tree, by name; `versions` are the packages' versions that the repository has (empty: the changelog's).
+Check = Callable[[Guest], object]
+#: Fills a folder with a repository for a machine: (machine, versions, shell command that spoils the source, lint?, out).
+Prepare = Callable[[str, tuple[str, ...], str, bool, Path], object]
+
+
+def debian(name: str, versions: tuple[str, ...], spoil: str, lint: bool, out: Path) -> None:
+    """An apt repository with these versions of the packages (empty: the changelog's)."""
+    suite = lab.KINDS[name].suite
+    debs = [packages.built(suite, version, spoil, lint) for version in versions]
+    packages.repository(suite, debs, lab.base(name) / "status", out)
+
+
+def main(check: Check, breaks: dict[str, str], versions: tuple[str, ...] = ("",), *,
+         machines: tuple[str, ...] = ("bookworm", "trixie"), prepare: Prepare = debian) -> int:
+    """Run one check on the machines that the command line names, or on all it is for; the exit status. `breaks` are
+    shell commands that spoil the source tree, by name; `versions` are those that the repository has.
     """
-    words = sys.argv[1:]
-    sit = "--sit" in words
-    broken = words[words.index("--broken") + 1] if "--broken" in words else ""
-    machines = [word for word in words if not word.startswith("-") and word != broken] or list(lab.KINDS)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))     # so that the machine and its files go away
+    title = Path(sys.argv[0]).name
+    parser = argparse.ArgumentParser(description=f"One of sdsuper's checks on virtual machines: {check.__doc__ or ''}")
+    parser.add_argument("--sit", action="store_true", help="leave the machine up and take commands for it")
+    parser.add_argument("--broken", choices=breaks, help="with packages that are spoilt; the check has to fail")
+    parser.add_argument("machine", nargs="*", default=machines, help=f"of {', '.join(machines)}")
+    options = parser.parse_args()
+    if unknown := [name for name in options.machine if name not in machines]:
+        parser.error(f"no such machine: {', '.join(unknown)} (expected: {', '.join(machines)})")
     missing = [tool for tool in NEEDED if shutil.which(tool) is None]
     if os.geteuid() != 0 or missing:
         print(f"{title}: skipped, {'needs ' + ', '.join(missing) if missing else 'only root can make images'}")
-        return 77
-    if broken and broken not in (breaks or {}):
-        print(f"--broken takes one of: {', '.join(breaks or {}) or 'nothing here'}")
-        return 2
-    status = 0
-    for name in machines:
-        begun = time.time()
-        print(f"{title} on {name}", flush=True)
-        try:
-            _one(check, name, (breaks or {}).get(broken, "true"), bool(broken), sit, versions)
-        except (Wrong, TimeoutError, RuntimeError) as error:
-            print(f"{title} on {name}: FAILED after {time.time() - begun:.0f} s\n{error}", flush=True)
-            status = 1
-        else:
-            print(f"{title} on {name}: ok, {time.time() - begun:.0f} s", flush=True)
-    return status
+        return SKIPPED
+    spoil = breaks.get(options.broken or "", "true")
+    well = True
+    for name in options.machine:
+        begun = time.monotonic()
+        print(f"{title} on {name}{f', broken: {options.broken}' if options.broken else ''}", flush=True)
+        wrong = _one(check, name, lambda out, name=name: prepare(name, versions, spoil, not options.broken, out),
+                     options.sit)
+        print(f"{title} on {name}: {'FAILED' if wrong else 'ok'}, {time.monotonic() - begun:.0f} s\n{wrong}".rstrip(),
+              flush=True)
+        if bool(wrong) != bool(options.broken):
+            well = False
+    return 0 if well else 1
+
+
+_last = [0.0]
 
 
 def step(text: str) -> None:
-    """Say what is done now."""
-    print(f"  {text}", flush=True)
+    """Say what is done now, and how long what was before took."""
+    now = time.monotonic()
+    print(f"{f'{now - _last[0]:5.0f} s' if _last[0] else '       '}  {text}", flush=True)
+    _last[0] = now
 
 
-def _one(check: Callable[[Guest], object], name: str, spoil: str, broken: bool, sit: bool, versions: tuple[str, ...],
-         ) -> None:
-    suite = lab.KINDS[name].suite
-    with tempfile.TemporaryDirectory(prefix="job-", dir=cache.CACHE) as temp:
-        debs = []
-        for version in versions:
-            step(f"the packages{f' {version}' if version else ''} of this tree for {suite}")
-            debs.append(packages.built(suite, version, spoil, lint=not broken))
-        packages.repository(suite, debs, lab.base(name) / "status", Path(temp) / "repo")
-        with lab.machine(name) as machine:
-            machine.give(Path(temp))
-            guest = Guest(machine, name)
-            try:
-                check(guest)
-            except (Wrong, TimeoutError):
-                print(guest.journal(), flush=True)
-                if sit:
-                    lab.sit(machine)
-                raise
-            if sit:
-                lab.sit(machine)
+def _one(check: Check, name: str, prepare: Callable[[Path], object], sit: bool) -> str:
+    """Run the check on one machine; what is wrong, or nothing."""
+    _last[0] = 0.0
+    try:
+        with cache.scratch() as job:
+            step("the packages of this tree, the machine")
+            prepare(job / "repo")
+            with lab.machine(name) as machine:
+                machine.give(job)
+                guest = Guest(machine, name)
+                try:
+                    check(guest)
+                except (Wrong, TimeoutError):
+                    print(guest.run(LOOK, code=None), flush=True)
+                    raise
+                finally:
+                    if sit:
+                        lab.sit(machine)
+    except (Wrong, OSError, RuntimeError) as error:         # TimeoutError is an OSError
+        return str(error) or repr(error)
+    step("done")
+    return ""

@@ -1,13 +1,13 @@
 """Virtual machines that boot real systemd: made once, booted once, and then had in a fifth of a second.
 
-    vm-tests/lab.py SUITE [COMMAND]      a fresh machine: runs COMMAND in it, or waits while you look around
+    vm-tests/lab.py KIND [COMMAND]      a fresh machine: runs COMMAND in it, or takes commands from you
 
-Promises: a machine is fresh (its disk is an overlay, its memory a snapshot of a booted one) and gone afterwards, whatever
-happens; it has no network. It is emulated: a /dev/kvm that is there says nothing about whether it can boot this kernel;
-SDSUPER_VM_KVM=1 says that it can. Must not: know what is tested.
+Promises: a machine is fresh (its disk is an overlay, its memory a snapshot of a booted one) and gone afterwards,
+whatever happens; it has no network. It is emulated: a /dev/kvm that is there says nothing about whether it can boot
+this kernel; SDSUPER_VM_KVM=1 says that it can. Must not: know what is tested.
 
-Control goes over the guest agent (qemu-guest-agent, on a virtio port), files come as a tar file on a disk that is plugged
-in. Sources: QMP and guest agent protocol of QEMU, systemd(1).
+Control goes over the guest agent (qemu-guest-agent, on a virtio port), files come as a tar file on a disk that is
+plugged in. Sources: QMP and guest agent protocol of QEMU, systemd(1).
 """
 
 import base64
@@ -42,28 +42,32 @@ PACKAGES = (
 #: Nothing is left for a first boot to do, and nothing happens by itself afterwards.
 SETUP = r"""set -e
 ldconfig; journalctl --update-catalog; systemd-hwdb update 2>/dev/null || :; systemd-sysusers
-systemd-machine-id-setup >/dev/null; passwd -d root >/dev/null; echo vm >/etc/hostname; echo '127.0.0.1 localhost vm' >/etc/hosts
+systemd-machine-id-setup >/dev/null; passwd -d root >/dev/null
+echo vm >/etc/hostname; echo '127.0.0.1 localhost vm' >/etc/hosts
 mkdir -p /var/log/journal; : >/etc/fstab; rm -f /etc/resolv.conf /etc/apt/sources.list /etc/apt/sources.list.d/*
-systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer systemd-timesyncd.service 2>/dev/null || :
+for timer in apt-daily apt-daily-upgrade dpkg-db-backup fstrim; do systemctl mask $timer.timer; done
+systemctl mask systemd-timesyncd.service || :
 for file in /etc/.updated /var/.updated; do touch -r /usr $file; done"""
 #: The initrd's only program: the cloud kernel has virtio_blk as a module.
 INIT = """#!/busybox sh
 /busybox mount -t devtmpfs d /dev
 for module in /modules/*.ko; do /busybox insmod $module; done
 n=0; while [ ! -b /dev/vda ] && [ $n -lt 200 ]; do /busybox sleep 0.05; n=$((n+1)); done
-/busybox mount -t ext4 -o rw /dev/vda /new && /busybox mount --move /dev /new/dev && exec /busybox switch_root /new /sbin/init
+/busybox mount -t ext4 -o rw /dev/vda /new && /busybox mount --move /dev /new/dev &&
+    exec /busybox switch_root /new /sbin/init
 exec /busybox poweroff -f
 """
-MODULES = "virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk".split()
+MODULES = ("virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "virtio_blk")
 
 
 class Kind(NamedTuple):
-    """A kind of machine: the suite it is of, and what it has besides."""
+    """A kind of machine: the suite of Debian it is made of, and packages that it has besides."""
 
     suite: str
     packages: tuple[str, ...] = ()
 
 
+#: One line makes another kind; a check says on which of them it runs (checks.main).
 KINDS = {"bookworm": Kind("bookworm"), "trixie": Kind("trixie")}
 
 
@@ -89,12 +93,14 @@ def base(name: str) -> Path:
     def make(folder: Path) -> None:
         _make_image(kind, folder)
         _overlay(folder / "disk.raw", "raw", folder / "booted.qcow2")
-        with Machine(folder, folder / "booted.qcow2") as machine:
+        with cache.scratch() as place, Machine(place, folder, folder / "booted.qcow2") as machine:
             found = machine.run("systemctl is-system-running --wait; sync; echo 3 >/proc/sys/vm/drop_caches")
             if found.out.strip() != "running":
-                raise RuntimeError(f"{name} does not come up: {found.out}{found.err}\n{machine.run('systemctl --failed').out}")
+                failed = machine.run("systemctl --failed").out
+                raise RuntimeError(f"{name} does not come up: {found.out}{found.err}\n{failed}")
             machine.save(folder / "booted.state")
-    recipe = (kind, PACKAGES, SETUP, INIT, MODULES, MEMORY_MB, CPUS, ACCELERATOR, version, inspect.getsource(_make_image))
+    recipe = (kind, PACKAGES, SETUP, INIT, MODULES, MEMORY_MB, CPUS, ACCELERATOR, version,
+              inspect.getsource(_make_image))
     return cache.made(f"vm-{name}", recipe, make)
 
 
@@ -120,7 +126,8 @@ def _make_image(kind: Kind, out: Path) -> None:
         os.chmod(f"{temp}/init", 0o755)
         with open(out / "initrd", "wb") as initrd:
             _call("sh", "-c", "find . | cpio -o -H newc --quiet", cwd=temp, stdout=initrd)
-    _call("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-E", "root_owner=0:0", "-d", root, out / "disk.raw", "4G")
+    _call("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-E", "root_owner=0:0", "-d", root, out / "disk.raw",
+          "4G")
     _call("rm", "-rf", "--one-file-system", root)
 
 
@@ -134,10 +141,10 @@ def _overlay(below: Path, kind: str, path: Path) -> None:
 def machine(name: str) -> Iterator["Machine"]:
     """A fresh machine of a kind, `running`."""
     folder = base(name)
-    with tempfile.TemporaryDirectory(prefix="disk-", dir=cache.CACHE) as temp:
-        disk = Path(temp) / "disk.qcow2"
+    with cache.scratch() as place:
+        disk = place / "disk.qcow2"
         _overlay(folder / "booted.qcow2", "qcow2", disk)
-        with Machine(folder, disk, folder / "booted.state") as found:
+        with Machine(place, folder, disk, folder / "booted.state") as found:
             yield found
 
 
@@ -146,8 +153,11 @@ def machine(name: str) -> Iterator["Machine"]:
 class Machine:
     """One running machine: `run` a command in it, `give` it files, `reboot` it."""
 
-    def __init__(self, folder: Path, disk: Path, state: Path | None = None, limit: float = 240) -> None:
-        self.dir = Path(tempfile.mkdtemp(prefix="vm-", dir=cache.CACHE))
+    def __init__(self, place: Path, folder: Path, disk: Path, state: Path | None = None, limit: float = 240) -> None:
+        """Switch it on; its sockets and console are in `place`, kernel and initrd in `folder`. With `state` it goes on
+        from there. Raises TimeoutError when it does not answer within `limit` seconds.
+        """
+        self.dir = place
         self._qemu = subprocess.Popen(
             [QEMU, "-nodefaults", "-no-user-config", "-M", "pc", "-accel", ACCELERATOR, "-cpu", "max", "-smp", CPUS,
              "-m", MEMORY_MB, "-display", "none", "-nic", "none", "-serial", f"file:{self.dir}/console",
@@ -176,14 +186,14 @@ class Machine:
     def __enter__(self) -> "Machine":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None,
+                 trace: TracebackType | None) -> None:
         self.close()
 
     def close(self) -> None:
         """Switch it off and forget it."""
         self._qemu.kill()
         self._qemu.wait()
-        shutil.rmtree(self.dir, ignore_errors=True)
 
     def run(self, script: str, limit: float = 600) -> Result:
         """Run a shell script in the guest as root, outside of any session. Raises TimeoutError."""
@@ -192,8 +202,9 @@ class Machine:
         while time.time() < end:
             found = _ask(self._agent, "guest-exec-status", pid=pid)
             if found["exited"]:
-                out, err = (base64.b64decode(found.get(key, "")).decode(errors="replace") for key in ("out-data", "err-data"))
-                return Result(found["exitcode"] if "exitcode" in found else 128 + found["signal"], out, err)
+                out, err = (base64.b64decode(found.get(key, "")) for key in ("out-data", "err-data"))
+                code = found["exitcode"] if "exitcode" in found else 128 + found["signal"]
+                return Result(code, out.decode(errors="replace"), err.decode(errors="replace"))
             time.sleep(pause)
             pause = min(pause * 1.5, 0.25)
         raise TimeoutError(f"after {limit:g} seconds: {script}")
@@ -304,7 +315,8 @@ def main(name: str, *words: str) -> int:
 
 def sit(found: Machine) -> None:
     """Leave the machine up and take commands for it from standard input."""
-    print(f"The machine is up; its console is in {found.dir}/console. Type commands for it, Control-D ends it.")
+    print(f"The machine is up; its console is in {found.dir}/console. Type commands for it, Control-D ends it.",
+          flush=True)
     with contextlib.suppress(EOFError, KeyboardInterrupt):
         while True:
             result = found.run(input("vm# "))

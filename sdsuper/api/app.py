@@ -13,14 +13,13 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
-from sdsuper.api import marshal, rpc
+from sdsuper.api import inform, marshal, rpc
 from sdsuper.api.bodies import body
 from sdsuper.api.daemon import Daemon
 from sdsuper.api.guard import Refused
 from sdsuper.api.logs import Follower
 from sdsuper.api.names import target
 from sdsuper.api.pages import page_routes
-from sdsuper.api.table import Context
 from sdsuper.api.unmarshal import NotXmlRpc
 from sdsuper.api.unmarshal import request as unmarshalled
 from sdsuper.errors import Refusal
@@ -61,7 +60,7 @@ class Endpoints:
 
     def __init__(self, daemon: Daemon, body_bytes: int) -> None:
         self._daemon, self._body_bytes = daemon, body_bytes
-        self._context = Context(daemon)
+        self._context = inform.make_context(daemon)
 
     async def rpc(self, request: Request) -> Response:
         """One XML-RPC call."""

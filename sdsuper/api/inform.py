@@ -7,13 +7,22 @@ anything from one call to the next.
 from typing import Any
 
 from sdsuper.api import marshal
+from sdsuper.api.daemon import Daemon
 from sdsuper.api.names import among, process, renamed
+from sdsuper.api.shared import Shared
 from sdsuper.api.table import API_VERSION, GROUP, NAME, NAMES, REQUIRED, STRING, Context, Parameter, method
 from sdsuper.errors import Refusal
 
 TYPE = Parameter("type", STRING, REQUIRED, "the type in the event's first line")
 DATA = Parameter("data", STRING, REQUIRED, "the event's body")
 GROUPS = Parameter("groups", NAMES, None, "the groups that are updated; all when left out")
+
+
+def make_context(daemon: Daemon) -> Context:
+    """What the methods work with."""
+    async def infos() -> marshal.Raw:
+        return marshal.infos((await daemon.call("List"))["processes"])
+    return Context(daemon, Shared(infos))
 
 
 async def _state(context: Context) -> dict[str, Any]:
@@ -105,7 +114,7 @@ async def all_process_info(context: Context) -> Any:
 
     Returns for each what getProcessInfo has
     """
-    return marshal.infos((await context.daemon.call("List"))["processes"])
+    return await context.infos.get()
 
 
 @method("sdsuper.listProcesses", returns="array")

@@ -22,7 +22,6 @@ from sdsuper.api.daemon import Daemon
 from sdsuper.api.guard import Refused
 from sdsuper.api.logs import Span
 from sdsuper.api.names import shown
-from sdsuper.api.table import Context
 from sdsuper.errors import Refusal
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ class Pages:
     """The pages that need the daemon."""
 
     def __init__(self, daemon: Daemon, body_bytes: int) -> None:
-        self._context, self._body_bytes = Context(daemon), body_bytes
+        self._context, self._body_bytes = inform.make_context(daemon), body_bytes
         self._actions: dict[str, Callable[[str], Awaitable[str]]] = {
             "start": self._start, "stop": self._stop, "restart": self._restart, "clearlog": self._clear,
         }

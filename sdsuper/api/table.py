@@ -8,15 +8,18 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from sdsuper.api.daemon import Daemon
+from sdsuper.api.marshal import Raw
+from sdsuper.api.shared import Shared
 from sdsuper.errors import Refusal
 
 API_VERSION = "3.0"
 
 
 class Context(NamedTuple):
-    """What a method works with: the daemon."""
+    """What a method works with: the daemon, and the value of getAllProcessInfo, which many ask for."""
 
     daemon: Daemon
+    infos: Shared[Raw]
 
 
 Function = Callable[..., Awaitable[Any]]

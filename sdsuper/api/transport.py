@@ -83,6 +83,7 @@ class HttpConnection(H11Protocol):      # type: ignore[misc]    # some versions 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended."""
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()     # its timer would hold all of this for IDLE_SECONDS
         self._ended(self)
 
     def data_received(self, data: bytes) -> None:

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sdsuper.api import rpc
-from sdsuper.api.table import METHODS, Context
+from sdsuper.api.inform import make_context
+from sdsuper.api.table import METHODS
 from tests.api.web import Connection, ask, call, connect, proxy, serve
 from tests.engine.conftest import Start
 
@@ -181,7 +182,7 @@ def test_ten_thousand_names_are_looked_up_in_one_table(name: str) -> None:
             raise AssertionError(f"{attribute} was looked up")
 
     nothing: Any = Nothing()
-    parts = asyncio.run(rpc.answer(Context(nothing), name, []))
+    parts = asyncio.run(rpc.answer(make_context(nothing), name, []))
     with pytest.raises(xmlrpc.client.Fault) as caught:
         xmlrpc.client.loads("".join(str(part) for part in parts))
     assert (caught.value.faultCode, caught.value.faultString) == (1, "UNKNOWN_METHOD")

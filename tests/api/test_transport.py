@@ -3,9 +3,11 @@ which the tests make short, in a server of their own in the same process; the re
 """
 
 import asyncio
+import gc
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -248,6 +250,22 @@ def test_a_kept_connection_may_be_idle(small: Small) -> None:
                 found += peer.recv(1000)
             time.sleep(1.0)     # longer than any of the deadlines; nothing can be observed of what must not happen
         assert not small.ended
+
+
+def test_nothing_of_an_ended_connection_stays(small: Small, wait_for: Callable[..., None]) -> None:
+    with connect(small.port) as peer:
+        peer.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab")
+        found = b""
+        while not found.endswith(b"ab"):
+            found += peer.recv(1000)
+    wait_for(lambda: small.ended, "it has ended")
+    one = weakref.ref(small.ended.pop())
+
+    def gone() -> bool:
+        gc.collect()
+        return one() is None
+
+    wait_for(gone, "it is forgotten")
 
 
 def test_who_does_not_read_is_dropped_and_holds_little(small: Small, wait_for: Callable[..., None]) -> None:
