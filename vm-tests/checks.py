@@ -10,6 +10,7 @@ for a wrong command line, 77 with a reason when it cannot be done here. Must not
 """
 
 import argparse
+import functools
 import os
 import shutil
 import signal
@@ -97,23 +98,41 @@ class Guest:
         return self.run(f"DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Options::=--force-confold "
                         f"{' '.join(words)}")
 
+    def purged(self) -> None:
+        """See that no file has our name any more."""
+        self.lacks("find / -xdev -path /proc -prune -o -path /job -prune -o "
+                   "\\( -iname '*sdsuper*' -o -iname '*supervisord*' \\) -print", "sdsuper", "supervisord")
+
+
+#: For `breaks`: the packages do not ask for a library of the HTTP face.
+WITHOUT_UVICORN = "sed -i '/python3-uvicorn/d' debian/control; sed -i 's/\"uvicorn\", //' pyproject.toml"
+
+
+def mode(bits: int, *files: str) -> str:
+    """For `breaks`: these files (below debian/) get another mode; `bits` are read as they are written, 644."""
+    return (f"printf 'execute_after_dh_fixperms:\\n\\tchmod {bits} {' '.join(f'debian/{name}' for name in files)}\\n'"
+            " >>debian/rules")
+
 
 Check = Callable[[Guest], object]
-#: Fills a folder with a repository for a machine: (machine, versions, shell command that spoils the source, lint?, out).
-Prepare = Callable[[str, tuple[str, ...], str, bool, Path], object]
+#: Versions of the packages, and the shell command that changes the source tree for each.
+Versions = dict[str, str]
+#: Fills a folder with a repository for a machine: (machine, versions, lint?, folder).
+Prepare = Callable[[str, Versions, bool, Path], object]
 
 
-def debian(name: str, versions: tuple[str, ...], spoil: str, lint: bool, out: Path) -> None:
+def debian(name: str, versions: Versions, lint: bool, out: Path) -> None:
     """An apt repository with these versions of the packages (empty: the changelog's)."""
     suite = lab.KINDS[name].suite
-    debs = [packages.built(suite, version, spoil, lint) for version in versions]
+    debs = [packages.built(suite, version, change, lint) for version, change in versions.items()]
     packages.repository(suite, debs, lab.base(name) / "status", out)
 
 
-def main(check: Check, breaks: dict[str, str], versions: tuple[str, ...] = ("",), *,
-         machines: tuple[str, ...] = ("bookworm", "trixie"), prepare: Prepare = debian) -> int:
+def main(check: Check, breaks: dict[str, str], versions: Versions | None = None, *,
+         machines: tuple[str, ...] = packages.SUITES, prepare: Prepare = debian) -> int:
     """Run one check on the machines that the command line names, or on all it is for; the exit status. `breaks` are
-    shell commands that spoil the source tree, by name; `versions` are those that the repository has.
+    shell commands that spoil the source tree, by name; `versions` are those that the repository has (by default the
+    tree's own). Machines that have no apt need another `prepare`.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))     # so that the machine and its files go away
     title = Path(sys.argv[0]).name
@@ -121,7 +140,11 @@ def main(check: Check, breaks: dict[str, str], versions: tuple[str, ...] = ("",)
     parser.add_argument("--sit", action="store_true", help="leave the machine up and take commands for it")
     parser.add_argument("--broken", choices=breaks, help="with packages that are spoilt; the check has to fail")
     parser.add_argument("machine", nargs="*", default=machines, help=f"of {', '.join(machines)}")
+    parser.add_argument("--machines", action="store_true", help="say which machines this check is for")
     options = parser.parse_args()
+    if options.machines:
+        print(*machines)
+        return 0
     if unknown := [name for name in options.machine if name not in machines]:
         parser.error(f"no such machine: {', '.join(unknown)} (expected: {', '.join(machines)})")
     missing = [tool for tool in NEEDED if shutil.which(tool) is None]
@@ -129,12 +152,12 @@ def main(check: Check, breaks: dict[str, str], versions: tuple[str, ...] = ("",)
         print(f"{title}: skipped, {'needs ' + ', '.join(missing) if missing else 'only root can make images'}")
         return SKIPPED
     spoil = breaks.get(options.broken or "", "true")
+    wanted = {version: f"{change}\n{spoil}" for version, change in (versions or {"": "true"}).items()}
     well = True
     for name in options.machine:
         begun = time.monotonic()
         print(f"{title} on {name}{f', broken: {options.broken}' if options.broken else ''}", flush=True)
-        wrong = _one(check, name, lambda out, name=name: prepare(name, versions, spoil, not options.broken, out),
-                     options.sit)
+        wrong = _one(check, name, functools.partial(prepare, name, wanted, not options.broken), options.sit)
         print(f"{title} on {name}: {'FAILED' if wrong else 'ok'}, {time.monotonic() - begun:.0f} s\n{wrong}".rstrip(),
               flush=True)
         if bool(wrong) != bool(options.broken):

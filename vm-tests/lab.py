@@ -27,7 +27,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, TextIO
+from typing import IO, Any, NamedTuple, TextIO
 
 import cache
 
@@ -79,8 +79,10 @@ class Result(NamedTuple):
     err: str
 
 
-def _call(*argv: object, **more: Any) -> None:
-    subprocess.run([str(word) for word in argv], check=True, **more)
+def _call(*argv: object, cwd: str | None = None, stdout: IO[bytes] | int = subprocess.PIPE) -> None:
+    done = subprocess.run([str(word) for word in argv], check=False, cwd=cwd, stdout=stdout, stderr=subprocess.PIPE)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(map(str, argv))}: exit status {done.returncode}\n{done.stderr.decode()[-4000:]}")
 
 
 # ---- images ---------------------------------------------------------------------------------------------------------

@@ -58,9 +58,6 @@ class Face:
             values, fds = await daemon.open_face()
             passwords = Passwords([_pair(listener) for listener in values["listeners"]])
             app = guard.Guard(make_app(daemon, values["body_bytes"]), passwords, values["allowed_hosts"])
-            for number in passwords.unusable:
-                print(f"[{values['listeners'][number]['section']}]: nobody gets in, its password is no {{SCRYPT}} "
-                      "form: expected {SCRYPT}N,R,P,SALT,HASH", file=sys.stderr, flush=True)
             self._config = settings(app)
             self._idle_seconds = values["idle_seconds"]
             for number, fd in enumerate(fds):

@@ -21,6 +21,7 @@ sdsuper start|stop|status|...     the same as sdsuper ctl start|stop|status|...
 sdsuper check [-c FILE]           look for mistakes in a configuration
 sdsuper init -o FILE              write a small configuration to start from
 sdsuper service install           make a service of systemd of it
+sdsuper passwd                    print a password as the configuration should have it
 sdsuper echo_conf                 print a configuration with every option
 sdsuper version                   print the version
 
@@ -44,6 +45,10 @@ def main(argv: list[str] | None = None) -> int:
     if first == "help":
         sys.stdout.write(HELP)
         return 0
+    if first == "passwd":
+        from sdsuper.cli.passwd import main as passwd
+
+        return passwd(words[1:])
     if first == "service":
         from sdsuper.cli.service import main as service
 

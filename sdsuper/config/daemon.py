@@ -105,15 +105,15 @@ def _server(reading: Reading, section: Section, kind: str) -> Server | None:
             reading.error(section, "is required", required)
         return None
     username, password = found["username"], found["password"]
-    if (username is None) != (password is None):
+    if sum(found[key] is None and key not in section.entries for key in ("username", "password")) == 1:
         reading.error(section, "username and password go together: both or neither")
     elif username == "" or password == "":
-        reading.warn(section, "an empty username or password turns authentication off")
+        reading.warn(section, "an empty username turns authentication off, and an empty password is none")
     if required == "port":
         host, port = found["port"]
         server = Server(section.name, section.where, None, host, port, 0, (-1, -1), username or None, password,
                         tuple(found["allowed_hosts"] or ()))
-        if server.username is None and not values.is_loopback(host) and not found["allow_insecure"]:
+        if not (username and password) and not values.is_loopback(host) and not found["allow_insecure"]:
             server = server._replace(closed=_OPEN_TO_ALL)
             reading.close(section.entries["port"], _OPEN_TO_ALL, "port")
         return server

@@ -3,7 +3,7 @@
 Promises: rows only. Must not: decide anything.
 """
 
-from sdsuper.config import lookup, values
+from sdsuper.config import lookup, passwords, values
 from sdsuper.config.row import Change, Row, Scope
 
 _D = ("supervisord",)
@@ -57,7 +57,7 @@ DAEMON_ROWS = (
     Row("chown", _UNIX, None, "The socket's owner, `user` or `user:group`.", find=lookup.owner),
     Row("username", _INET + _UNIX, None, "The name that clients must give. Needs `password`."),
     Row("password", _INET + _UNIX, None, "The password that clients must give, plain, as `{SHA}` and 40 hexadecimal "
-        "digits, or as `sdsuper passwd` prints it, `{SCRYPT}` first. Needs `username`."),
+        "digits, or as `sdsuper passwd` prints it, `{SCRYPT}` first. Needs `username`.", passwords.stored),
     Row("allow_insecure", _INET, "false", "Open the port beyond this machine although there is no `username` and "
         "`password`. Without this such a port stays closed.", values.boolean, since="sdsuper"),
     Row("allowed_hosts", _INET, None, "Names by which browsers and clients may call this machine, with commas between, "
