@@ -186,7 +186,7 @@ def main() -> int:
     """Write the files, or compare them."""
     wanted = {DOCS / "options.md": markdown(), DOCS / "man" / "supervisord.conf.5": man()}
     wanted[DOCS.parent / "units" / "sdsuper.service"] = unit(
-        "/usr/bin/sdsuper", "/usr/bin/sdsuperd", "/etc/supervisord.conf", own_directories=True)
+        "/usr/bin/sdsuper", "/usr/bin/sdsuperd", "/etc/supervisord.conf")
     for page in sorted(DOCS.glob("*.md")):
         wanted.setdefault(page, filled(page.read_text(encoding="utf-8")))
     stale = []

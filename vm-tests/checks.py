@@ -27,9 +27,9 @@ NEEDED = ("qemu-system-x86_64", "qemu-img", "mmdebstrap", "cpio", "mke2fs", "dpk
 SKIPPED = 77
 SETTLE_SECONDS = 90
 #: What is shown when a step has failed.
-LOOK = r"""journalctl -b --no-pager -o short-precise | grep -v ' qemu-ga\[' | tail -n 200
-systemctl --no-pager status sdsuper; systemctl --no-pager --failed
-ls -la /run/sdsuper /var/log/sdsuper /etc/supervisord.d"""
+LOOK = (r"journalctl -b --no-pager -o short-precise | grep -vE ' (qemu-ga|kernel)[\[:]' | tail -n 100; "
+        "systemctl --no-pager -n 0 status sdsuper; systemctl --no-pager --failed; "
+        "ls -la /run/sdsuper /var/log/sdsuper /etc/supervisord.d")
 
 
 class Wrong(AssertionError):

@@ -45,8 +45,8 @@ ldconfig; journalctl --update-catalog; systemd-hwdb update 2>/dev/null || :; sys
 systemd-machine-id-setup >/dev/null; passwd -d root >/dev/null
 echo vm >/etc/hostname; echo '127.0.0.1 localhost vm' >/etc/hosts
 mkdir -p /var/log/journal; : >/etc/fstab; rm -f /etc/resolv.conf /etc/apt/sources.list /etc/apt/sources.list.d/*
-for timer in apt-daily apt-daily-upgrade dpkg-db-backup fstrim; do systemctl mask $timer.timer; done
-systemctl mask systemd-timesyncd.service || :
+for timer in apt-daily apt-daily-upgrade dpkg-db-backup fstrim; do systemctl -q mask $timer.timer; done
+systemctl -q mask systemd-timesyncd.service || :
 for file in /etc/.updated /var/.updated; do touch -r /usr $file; done"""
 #: The initrd's only program: the cloud kernel has virtio_blk as a module.
 INIT = """#!/busybox sh

@@ -83,7 +83,7 @@ def _install(name: str, options: dict[str, str]) -> int:
     command = os.path.abspath(shutil.which(sys.argv[0]) or sys.argv[0])
     daemon = os.path.join(os.path.dirname(command), "sdsuperd")
     try:
-        text = f"{MARK}\n{unit(command, daemon, config, own_directories=True)}"
+        text = f"{MARK}\n{unit(command, daemon, config)}"
     except ValueError as error:
         return _fail(str(error))
     if "print" in options:

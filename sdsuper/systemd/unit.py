@@ -34,7 +34,11 @@ Delegate=yes
 OOMPolicy=continue
 LimitNOFILE=65536
 TasksMax=infinity
-{directories}UMask=0022
+RuntimeDirectory=sdsuper
+RuntimeDirectoryPreserve=yes
+LogsDirectory=sdsuper
+LogsDirectoryMode=0750
+UMask=0022
 
 CapabilityBoundingSet=~CAP_SYS_MODULE CAP_SYS_RAWIO CAP_SYS_TIME CAP_SYS_BOOT CAP_SYS_PACCT CAP_WAKE_ALARM
 CapabilityBoundingSet=~CAP_BLOCK_SUSPEND CAP_MAC_ADMIN CAP_MAC_OVERRIDE CAP_LINUX_IMMUTABLE CAP_BPF CAP_PERFMON
@@ -57,20 +61,12 @@ SystemCallErrorNumber=EPERM
 WantedBy=multi-user.target
 """
 
-_DIRECTORIES = """\
-RuntimeDirectory=sdsuper
-RuntimeDirectoryPreserve=yes
-LogsDirectory=sdsuper
-LogsDirectoryMode=0750
-"""
 
-
-def unit(command: str, daemon: str, config: str, own_directories: bool) -> str:
-    """The unit's text. `command` and `daemon` are paths of sdsuper and sdsuperd, `config` is the configuration;
-    `own_directories` asks for /run/sdsuper and /var/log/sdsuper. Raises ValueError for a path with control characters.
+def unit(command: str, daemon: str, config: str) -> str:
+    """The unit's text. `command` and `daemon` are paths of sdsuper and sdsuperd, `config` is the configuration. Raises
+    ValueError for a path with control characters.
     """
-    return _UNIT.format(command=_word(command), daemon=_word(daemon), config=_word(config),
-                        directories=_DIRECTORIES if own_directories else "")
+    return _UNIT.format(command=_word(command), daemon=_word(daemon), config=_word(config))
 
 
 def _word(text: str) -> str:
