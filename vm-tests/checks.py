@@ -27,7 +27,7 @@ NEEDED = ("qemu-system-x86_64", "qemu-img", "mmdebstrap", "cpio", "mke2fs", "dpk
 SKIPPED = 77
 SETTLE_SECONDS = 90
 #: What is shown when a step has failed.
-LOOK = (r"journalctl -b --no-pager -o short-precise | grep -vE ' (qemu-ga|kernel)[\[:]' | tail -n 100; "
+LOOK = (r"journalctl -b --no-pager -o short-precise | grep -vE ' (qemu-ga\[|kernel:)' | tail -n 100; "
         "systemctl --no-pager -n 0 status sdsuper; systemctl --no-pager --failed; "
         "ls -la /run/sdsuper /var/log/sdsuper /etc/supervisord.d")
 
@@ -97,6 +97,11 @@ class Guest:
         """apt-get, with nobody there to ask; a configuration file that was edited stays as it is."""
         return self.run(f"DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Options::=--force-confold "
                         f"{' '.join(words)}")
+
+    def no_complaints(self) -> None:
+        """See that the daemon has not warned of anything since the boot, empty patterns of [include] apart."""
+        self.says("journalctl -q -b -u sdsuper -t sdsuperd --no-pager -o cat | "
+                  "grep -E ' (WARN|ERRO|CRIT) |Traceback' | grep -v 'no file matches' || :", "")
 
     def purged(self) -> None:
         """See that no file has our name any more."""

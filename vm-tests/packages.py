@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cache
@@ -71,18 +72,32 @@ def built(suite: str, version: str = "", change: str = "true", lint: bool = True
     return cache.made(name, (found.hexdigest(), change, lint), lambda out: build(out, suite, version, change, lint))
 
 
-def build(out: Path, suite: str, version: str, change: str, lint: bool, place: str = "build") -> None:
+def build(out: Path, suite: str, version: str, change: str, lint: bool) -> None:
     """Build the packages of this checkout into `out`: with another version than the changelog's, after a shell command
-    `change` in the source tree, in a directory `place` of the chroot.
+    `change` in the source tree.
 
     Raises RuntimeError with the build's last words, and where lintian has an error or a warning.
     """
+    _build(out, suite, "build", lambda source: _put_source(source, version, change), lint)
+
+
+def build_again(out: Path, suite: str, built_before: Path) -> None:
+    """Build the source package of `built_before` in another place. Raises RuntimeError."""
+    archive = next(built_before.glob("*.tar.xz"))
+
+    def unpack(source: Path) -> None:
+        source.mkdir(parents=True)
+        run("tar", "-C", source, "--strip-components=1", "-xf", archive)
+    _build(out, suite, "another/place", unpack, lint=False)
+
+
+def _build(out: Path, suite: str, place: str, put_source: Callable[[Path], None], lint: bool) -> None:
     tar = chroot(suite)
     with cache.scratch() as temp:
         root = temp / "root"
         root.mkdir()
         run("tar", "-C", root, "-xf", tar, "--exclude=./dev/*")
-        _put_source(root / place / "sdsuper", version, change)
+        put_source(root / place / "sdsuper")
         run("unshare", "-m", "-p", "-f", "chroot", root, *ENVIRONMENT, "sh", "-ec",
             f"{DEVICES}; cd /{place}/sdsuper; umask 022; dpkg-buildpackage -us -uc -F")
         if lint:

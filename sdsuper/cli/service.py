@@ -18,6 +18,7 @@ from sdsuper.systemd.unit import MARK, unit
 
 FOLDER = "/etc/systemd/system"
 PACKAGED = ("/usr/lib/systemd/system", "/lib/systemd/system")
+BOOTED = "/run/systemd/system"          # is there when systemd is the init system (sd_booted(3))
 ACTIONS = ("start", "stop", "restart", "status")
 
 _TABLE = {
@@ -161,8 +162,7 @@ def _write(path: str, text: str) -> str:
 
 
 def _running() -> bool:
-    """Whether systemd is the init system (sd_booted(3))."""
-    return os.path.isdir("/run/systemd/system")
+    return os.path.isdir(BOOTED)
 
 
 def _call(*words: str) -> int:

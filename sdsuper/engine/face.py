@@ -27,6 +27,7 @@ from sdsuper.system.process import SAME_AS_STDOUT, Launch
 FAILED_SECONDS = 10.0             # a face that ends earlier and not by itself has failed
 PAUSE, PAUSE_MOST = 1.0, 30.0     # seconds after a failure, doubled by each one in a row
 END_SECONDS = 2.0                 # for the face to end with the daemon
+NICE = 10                         # supervision comes first, however many clients ask
 LINE_BYTES = 2000                 # of what it says, in one line of the log
 INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ")
 
@@ -160,7 +161,7 @@ class Face:
             self._pid = self._engine.launch(Launch(
                 0, sys.executable, (sys.executable, "-P", "-m", "sdsuper.api"), _environment(), directory="/",
                 user=self._user and self._user._replace(groups=(self._user.gid,)), stdin=theirs.fileno(),
-                stdout=writer, stderr=SAME_AS_STDOUT, no_new_privs=True, nice=10), self._ended)
+                stdout=writer, stderr=SAME_AS_STDOUT, no_new_privs=True, nice=NICE), self._ended)
         except OSError as error:
             ours.close()
             os.close(reader)

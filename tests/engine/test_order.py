@@ -44,9 +44,11 @@ def test_starts_by_priority_then_by_name(start: Start) -> None:
 
 def test_start_all_keeps_the_order(start: Start) -> None:
     daemon = start(PROGRAMS)
+    daemon.wait(lambda: len(daemon.spawned) == len(daemon.processes()), "all are started")
     before = daemon.spawned
     daemon.call("Stop", name="all")
     daemon.call("Start", name="all", wait=False)
+    daemon.wait(lambda: len(daemon.spawned) == 2 * len(before), "all are started again")
     assert daemon.spawned == before * 2
 
 
