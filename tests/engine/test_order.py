@@ -37,14 +37,20 @@ def stopped(daemon: Daemon) -> list[str]:
     return re.findall(r"stopped: (\S+) ", daemon.log)
 
 
+def all_started(daemon: Daemon) -> None:
+    """The control socket may answer before the last of many."""
+    daemon.wait(lambda: len(daemon.spawned) == len(daemon.processes()), "all are started")
+
+
 def test_starts_by_priority_then_by_name(start: Start) -> None:
     daemon = start(PROGRAMS)
+    all_started(daemon)
     assert daemon.spawned == ["first", *(f"n{i:02d}" for i in range(12)), "in1", "in2", "a", "b", "last"]
 
 
 def test_start_all_keeps_the_order(start: Start) -> None:
     daemon = start(PROGRAMS)
-    daemon.wait(lambda: len(daemon.spawned) == len(daemon.processes()), "all are started")
+    all_started(daemon)
     before = daemon.spawned
     daemon.call("Stop", name="all")
     daemon.call("Start", name="all", wait=False)
