@@ -12,6 +12,7 @@ and socket, for command-line tools are built on it and are started often.
 import json
 import os
 import socket
+import sys
 
 from sdsuper.control.interface import INTERFACE
 from sdsuper.errors import FAULTS, Refusal, SdsuperError
@@ -58,6 +59,10 @@ class Client:
         while self._fds:
             os.close(self._fds.pop())
         self._socket.close()
+
+    def owner(self) -> int:
+        """The uid of who has made the socket that this is connected to (SO_PEERCRED, unix(7))."""
+        return int.from_bytes(self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[4:8], sys.byteorder)
 
     def call(self, method: str, **parameters: "Any") -> "dict[str, Any]":
         """Call `method` (`List`, or `org.varlink.service.GetInfo`) and return the reply's parameters."""

@@ -130,6 +130,14 @@ def user(text: str, host: Host) -> User:
     return _account(name, host, _gid(group, host) if colon else None)
 
 
+def unprivileged(text: str, host: Host) -> User:
+    """An account that is not root's."""
+    found = user(text, host)
+    if found.uid == 0:
+        raise ValueError(f"cannot be {text!r}: it is there to have no privileges")
+    return found
+
+
 def group(text: str, host: Host) -> int:
     """A group's name or gid."""
     return _gid(text, host)

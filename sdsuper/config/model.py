@@ -174,6 +174,9 @@ class Server(NamedTuple):
     allowed_hosts: tuple[str, ...] = ()
     closed: str = ""                   # why it is not opened, though everything else starts
 
+    def __repr__(self) -> str:
+        return f"Server({self.section}, {self.url})"        # a password is in no message, whatever is shown there
+
     @property
     def url(self) -> str:
         """What SUPERVISOR_SERVER_URL says of it."""

@@ -45,8 +45,9 @@ DAEMON_ROWS = (
         "socket. Root and the daemon's account may do everything.", find=lookup.group, since="sdsuper"),
     Row("cgroup", _D, "auto", "Where each process gets a cgroup of its own: `auto` looks for a place that can be "
         "written, `off` uses none, a path names the directory.", values.cgroup, since="sdsuper"),
-    Row("api_user", _D, None, "The account of the process that answers HTTP, when the daemon is root: `sdsuper` where "
-        "there is such an account, else `nobody`.", find=lookup.user, since="sdsuper"),
+    Row("api_user", _D, None, "The account of the process that answers HTTP, when the daemon is root: not root, and "
+        "best used by nothing else. The default is `sdsuper` where there is such an account, else `nobody`.",
+        find=lookup.unprivileged, since="sdsuper"),
     Row("api_idle", _D, "60", "Seconds without a connection after which the process that answers HTTP ends; the next "
         "connection starts it again. `always` keeps it.", values.idle, since="sdsuper"),
     Row("api_body_maxbytes", _D, "1MB", "The largest body of an HTTP request.", values.size, since="sdsuper"),

@@ -129,7 +129,8 @@ class Connection:
             if not oneway:
                 self._out += message
                 self._out.append(0)
-                self._fds += [os.dup(fd) for fd in fds]
+                for fd in fds:
+                    self._fds.append(os.dup(fd))        # one by one: where it fails, `close` knows of those before
             self._send()
         except OSError:
             self.close()

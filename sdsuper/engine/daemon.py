@@ -60,6 +60,7 @@ class Daemon:
         self._order: StopOrder | None = None
         self._server: Server | None = None
         self._face: Face | None = None
+        self._wrong_at_start = [str(problem) for problem in model.warnings if problem.severity is Severity.ERROR]
         self._reload_waits = False
         self.log = MainLog(model.supervisord.loglevel)
 
@@ -239,17 +240,18 @@ class Daemon:
         model = self._read()
         for problem in model.warnings:
             if problem not in self.model.warnings:
-                self._say_problem(problem)
+                # an error that refuses nothing is one of servers, and these are what they were at the start
+                later = "from the next start of the daemon on: " if problem.severity is Severity.ERROR else ""
+                self._say_problem(problem, later)
         return model
 
-    def _say_problem(self, problem: Problem) -> None:
-        self.log.write("error" if problem.severity is Severity.ERROR else "warn", str(problem))
+    def _say_problem(self, problem: Problem, before: str = "") -> None:
+        self.log.write("error" if problem.severity is Severity.ERROR else "warn", f"{before}{problem}")
 
     @property
     def notices(self) -> list[str]:
         """What the administrator should know of, as long as it is so."""
-        wrong = [str(problem) for problem in self.model.warnings if problem.severity is Severity.ERROR]
-        return wrong + ([self._face.trouble] if self._face is not None and self._face.trouble else [])
+        return self._wrong_at_start + ([self._face.trouble] if self._face is not None and self._face.trouble else [])
 
     def _asked_to_reload(self) -> None:
         if not self._reload_waits:      # a storm of signals while one waits is one more reload, not a hundred
@@ -302,11 +304,11 @@ class Daemon:
         self._announcements.stopping()
         self._engine.accept_no_starts()
         self._order = StopOrder(self._engine.roster, self._engine.roster)
-        later = self._order.later()
-        for slot in later:
+        first, later = self._order.next(), self._order.later()
+        for slot in (*first, *later):
             slot.config = resigned(slot.config)
         self._stop([slot for slot in later if slot.process.state is State.BACKOFF])
-        self._stop(self._order.next())
+        self._stop(first)
         self._report_waiting()
 
     def _stop(self, slots: list[Slot]) -> None:
@@ -349,11 +351,20 @@ class Daemon:
         self.log.flush()
 
     def _unexpected(self, error: Exception) -> None:
-        """A mistake of ours in a callback: said in full, and survived. What was under way there is left undone."""
-        import traceback
+        """A mistake of ours in a callback: said in full, and survived. What was under way there is left undone.
 
-        self.log.write("critical", "unexpected error: " + "".join(traceback.format_exception(error)).rstrip())
-        self.log.flush()
+        Nothing is opened or imported for it: the error may be that no descriptor is left.
+        """
+        try:
+            places, trace = [], error.__traceback__
+            while trace is not None:
+                code = trace.tb_frame.f_code
+                places.append(f"  {code.co_filename}:{trace.tb_lineno} in {code.co_qualname}")
+                trace = trace.tb_next
+            self.log.write("critical", "\n".join(["unexpected error:", *places, f"{type(error).__name__}: {error}"]))
+            self.log.flush()
+        except Exception as another:
+            _complain(f"unexpected error: {error!r}, and then {another!r}")
 
 
 def _complain(text: str) -> None:

@@ -29,6 +29,9 @@ PAUSE, PAUSE_MOST = 1.0, 30.0     # seconds after a failure, doubled by each one
 END_SECONDS = 2.0                 # for the face to end with the daemon
 NICE = 10                         # supervision comes first, however many clients ask
 LINE_BYTES = 2000                 # of what it says, in one line of the log
+#: Of a face that is nobody: a process may take over another one (ptrace(2), pidfd_getfd(2)) if all their ids are equal,
+#: and many things are nobody. No account has it: systemd's table of ids leaves 60578 to 61183 free.
+NOBODYS_GID = 61001
 INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ")
 
 
@@ -82,7 +85,7 @@ class Face:
     def __init__(self, engine: Engine, control: ControlServer, listeners: list[Listener], settings: SupervisordConfig,
                  ) -> None:
         self._engine, self._control, self._listeners, self._settings = engine, control, listeners, settings
-        self._user = settings.api_user if os.geteuid() == 0 else None
+        self._user = _alone(settings.api_user) if os.geteuid() == 0 else None
         self._pid, self._started, self._failures = 0, 0.0, 0
         self._said = b""
         self._closing = False
@@ -154,26 +157,27 @@ class Face:
         if self._pid or self._closing:
             return
         self._stop_waiting()
-        ours, theirs = socket.socketpair()
-        reader, writer = os.pipe2(os.O_CLOEXEC)
-        os.set_blocking(reader, False)
+        made: list[int] = []
         try:
+            made += [end.detach() for end in socket.socketpair()]
+            made += os.pipe2(os.O_CLOEXEC)
+            ours, theirs, reader, writer = made
+            os.set_blocking(reader, False)
             self._pid = self._engine.launch(Launch(
                 0, sys.executable, (sys.executable, "-P", "-m", "sdsuper.api"), _environment(), directory="/",
-                user=self._user and self._user._replace(groups=(self._user.gid,)), stdin=theirs.fileno(),
+                user=self._user, stdin=theirs,
                 stdout=writer, stderr=SAME_AS_STDOUT, no_new_privs=True, nice=NICE), self._ended)
         except OSError as error:
-            ours.close()
-            os.close(reader)
             self._fail(f"cannot be started: {error.strerror}")
         else:
             self._started = monotonic()
-            self._control.adopt(ours, Level.FACE)
+            self._control.adopt(socket.socket(fileno=ours), Level.FACE)
             self._engine.loop.watch(reader, EPOLLIN, lambda _events: self._listen(reader))
             self._engine.log.write("debug", f"the HTTP face has started (pid {self._pid})")
+            made = [theirs, writer]
         finally:
-            theirs.close()
-            os.close(writer)
+            for fd in made:
+                os.close(fd)
             self._engine.log.flush()
 
     def _ended(self, exit: Exit) -> None:
@@ -210,6 +214,14 @@ class Face:
         if not data:
             self._engine.loop.unwatch(reader)
             os.close(reader)
+
+
+def _alone(user: User | None) -> User | None:
+    """The account in its own group alone."""
+    if user is None:
+        return None
+    gid = NOBODYS_GID if user.name == "nobody" else user.gid
+    return user._replace(gid=gid, groups=(gid,))
 
 
 def _environment() -> dict[str, str]:

@@ -69,7 +69,8 @@ def _listen(config: FcgiSocket) -> tuple[socket.socket, tuple[int, int] | None]:
     kind, _, address = config.url.partition("://")
     try:
         if kind == "unix":
-            made = sockets.listen_unix(address, config.mode or 0, *(config.owner or (-1, -1)), backlog=backlog)
+            made = sockets.listen_unix(address, config.mode or 0, *(config.owner or (-1, -1)), backlog=backlog,
+                                       replace=True)       # children of a daemon that has died may still hold it
             identity = sockets.identity(address)
         else:
             host, _, port = address.rpartition(":")

@@ -222,6 +222,8 @@ class Listeners:
             self._serve(life.pool)
         elif change.state is State.BACKOFF or (change.state in RESTING_STATES and change.state is not State.UNKNOWN):
             self._end(slot.key)
+            if self._stops:
+                self._stop_idle()
 
     def _end(self, key: Key) -> None:
         life = self._lives.pop(key, None)

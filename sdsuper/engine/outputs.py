@@ -155,7 +155,12 @@ class Outputs:
     def clean(self) -> None:
         """Remove the AUTO files that an earlier daemon of the same identifier left in childlogdir."""
         middle = f"---{self._identifier}-"
-        for name in os.listdir(self._childlogdir):
+        try:
+            names = os.listdir(self._childlogdir)
+        except OSError as error:
+            self._say("warn", f"Failed to clean up {self._childlogdir}: {error.strerror}")
+            return
+        for name in names:
             head, found, tail = name.partition(middle)
             if found and head and " " not in tail and _is_auto_tail(tail):
                 try:

@@ -308,7 +308,10 @@ class Engine:
             run = self._by_pid.pop(pid, None)
             exit = Exit.from_wait(status)
             if pid in self._own:
-                self._own.pop(pid)[1](exit)
+                try:
+                    self._own.pop(pid)[1](exit)
+                except Exception as error:
+                    self.loop.on_error(error)
             elif run is None:
                 orphans = True
                 self.log.write("info", f"reaped unknown pid {pid} ({exit})")

@@ -1,7 +1,7 @@
 """Taking messages to event listeners out of output: what stands between Supervisor's two tokens. PURE.
 
 Promises: what is not between the tokens is passed on, in order and byte for byte; a token that arrives in pieces is
-recognised; of a message no more than the newest `most` bytes are kept. Must not: know events.
+recognised; of a message the newest `most` bytes count, and no more than twice as many are kept. Must not: know events.
 """
 
 BEGIN = b"<!--XSUPERVISOR:BEGIN-->"
@@ -18,7 +18,7 @@ class Capture:
 
     def __init__(self) -> None:
         self._inside = False
-        self._message = b""
+        self._message = bytearray()
         self._rest = b""               # may be the beginning of a token
 
     @property
@@ -28,7 +28,7 @@ class Capture:
 
     def feed(self, data: bytes, most: int) -> list[Piece]:
         """The complete pieces, in order; none is empty but a message."""
-        data = self._rest + data
+        data, most = self._rest + data, max(most, 1)
         pieces: list[Piece] = []
         while True:
             before, token, after = data.partition(END if self._inside else BEGIN)
@@ -36,8 +36,8 @@ class Capture:
                 break
             self._add(before, most, pieces)
             if self._inside:
-                pieces.append((True, self._message))
-                self._message = b""
+                pieces.append((True, bytes(self._message[-most:])))
+                self._message.clear()
             self._inside = not self._inside
             data = after
         held = _begun(data, END if self._inside else BEGIN)
@@ -47,13 +47,15 @@ class Capture:
 
     def end(self) -> bytes:
         """What was held back: no more will come. A message without its end was none, and is returned as it came."""
-        rest = (BEGIN + self._message if self._inside else b"") + self._rest
-        self._inside, self._message, self._rest = False, b"", b""
+        rest = (BEGIN + bytes(self._message) if self._inside else b"") + self._rest
+        self._inside, self._message, self._rest = False, bytearray(), b""
         return rest
 
     def _add(self, data: bytes, most: int, pieces: list[Piece]) -> None:
         if self._inside:
-            self._message = (self._message + data)[-most:]
+            self._message += data
+            if len(self._message) > 2 * most:           # not each time: it may be a long one that comes in small reads
+                del self._message[:-most]
         elif data:
             pieces.append((False, data))
 

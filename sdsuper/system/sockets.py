@@ -16,13 +16,15 @@ class InUse(OSError):
     """Somebody listens there already."""
 
 
-def listen_unix(path: str, mode: int, uid: int = -1, gid: int = -1, backlog: int = BACKLOG) -> socket.socket:
-    """A socket at `path` with that mode and owner (-1: as it is), listening and not blocking.
+def listen_unix(path: str, mode: int, uid: int = -1, gid: int = -1, backlog: int = BACKLOG,
+                replace: bool = False) -> socket.socket:
+    """A socket at `path` with that mode and owner (-1: as it is), listening and not blocking. With `replace` one that
+    answers is replaced, too, if it is ours, root's, or of that owner.
 
     Raises OSError: InUse, ENOTSOCK for a file that is none, EPERM with the path as its `filename` when the owner cannot
     be set.
     """
-    _remove_stale(path)
+    _remove_stale(path, {os.geteuid(), 0, uid} if replace else set())
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         before = os.umask(0o177)
@@ -70,7 +72,10 @@ def identity(path: str) -> tuple[int, int] | None:
 def remove(path: str, known: tuple[int, int] | None) -> None:
     """Remove the socket at `path` if it is still the one that was known."""
     if known is not None and identity(path) == known:
-        os.unlink(path)
+        try:
+            os.unlink(path)
+        except OSError:
+            pass            # gone, or its directory is another's now: it is stale, which the next one sees
 
 
 def _open_to(path: str, mode: int, uid: int, gid: int) -> None:
@@ -94,10 +99,14 @@ def _open_to(path: str, mode: int, uid: int, gid: int) -> None:
         os.close(fd)
 
 
-def _remove_stale(path: str) -> None:
+def _remove_stale(path: str, owners: set[int]) -> None:
     try:
-        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+        facts = os.lstat(path)
+        if not stat.S_ISSOCK(facts.st_mode):
             raise OSError(ENOTSOCK, "it exists and is not a socket")
+        if facts.st_uid in owners:
+            os.unlink(path)
+            return
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:

@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -194,3 +195,40 @@ def test_go_options_are_ctls_only(ctl: Ctl, daemon: FakeDaemon, environment: dic
                              env=environment)  # fmt: skip
     assert refused.stderr == "Error: option -P not recognized\nFor help, use supervisorctl -h\n"
     assert refused.returncode == 2
+
+
+@pytest.mark.root
+def test_a_socket_that_somebody_else_has_put_beside_is_not_asked(tmp_path: Path) -> None:
+    """Anybody may make /tmp/supervisor.sock.control; only root and the owner of /tmp/supervisor.sock are believed."""
+    from sdsuper.cli.ctl import local
+
+    path = tmp_path / "s"
+    tmp_path.chmod(0o755)
+    for parent in (tmp_path.parent, tmp_path.parent.parent):
+        parent.chmod(parent.stat().st_mode | 0o011)
+    with socket.socket(socket.AF_UNIX) as real, socket.socket(socket.AF_UNIX) as beside:
+        real.bind(str(path))
+        real.listen()
+        read, write = os.pipe()
+        pid = os.fork()
+        if pid == 0:                    # the impostor: the kernel tells who called listen(2)
+            beside.bind(f"{path}.control")
+            os.chmod(f"{path}.control", 0o666)
+            os.setresuid(65534, 65534, 65534)
+            beside.listen()
+            os.write(write, b"x")
+            beside.accept()[0].recv(1)
+            os._exit(0)
+        os.read(read, 1)
+        os.close(read)
+        os.close(write)
+        try:
+            real.settimeout(10)
+            answers = threading.Thread(target=lambda: real.accept()[0].sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
+            answers.start()
+            with pytest.raises(local.OtherProtocol):
+                local.LocalBackend((f"{path}.control", str(path)))
+            answers.join()
+        finally:
+            os.kill(pid, 9)
+            os.waitpid(pid, 0)

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import resource
 import signal
 import socket
 import stat
@@ -89,11 +90,62 @@ def test_it_comes_with_the_first_connection_and_has_no_rights(start: Start, path
     assert found["NoNewPrivs"] == "1"
     assert {found[kind] for kind in ("CapEff", "CapPrm", "CapInh", "CapAmb")} == {"0" * 16}
     if os.geteuid() == 0:
-        assert found["Uid"].split() == ["65534"] * 4 and found["Gid"].split() == ["65534"] * 4
-        assert found["Groups"] == "65534"
+        gid = str(face.NOBODYS_GID)
+        assert found["Uid"].split() == ["65534"] * 4 and found["Gid"].split() == [gid] * 4
+        assert found["Groups"] == gid
     variables = Path(f"/proc/{pid}/environ").read_bytes()
     assert b"SECRET_OF_THE_DAEMON" not in variables
     assert "cat" in daemon.processes() and len(daemon.processes()) == 1
+
+
+TAKE = """\
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+pid = libc.syscall(434, int(sys.argv[1]), 0)
+print(libc.syscall(438, pid, 0, 0), os.strerror(ctypes.get_errno()))
+try:
+    os.listdir(f"/proc/{sys.argv[1]}/fd")
+except PermissionError:
+    print("closed")
+"""
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("gid", [65534, face.NOBODYS_GID])
+def test_others_that_are_nobody_cannot_take_its_connection(start: Start, path: Path, gid: int) -> None:
+    daemon = start(f"[unix_http_server]\nfile={path}\n")
+    assert state(path) == "RUNNING"
+    (pid,) = faces(daemon)
+    done = subprocess.run(["setpriv", "--reuid=65534", f"--regid={gid}", "--clear-groups", "/usr/bin/python3", "-SEc",
+                           TAKE, str(pid)], capture_output=True, text=True)
+    assert done.stdout == "-1 Operation not permitted\nclosed\n", done.stderr
+
+
+def test_root_is_no_account_for_it(start: Start, path: Path) -> None:
+    daemon = start(f"[unix_http_server]\nfile={path}\n", main={"api_user": "root"}, ready=False)
+    assert daemon.process.wait(20) == 2
+    assert "[supervisord] api_user: cannot be 'root': it is there to have no privileges" in daemon.stderr
+
+
+@pytest.mark.parametrize("idle", ["60", "always"])
+def test_no_descriptor_is_left_and_it_comes_back(start: Start, path: Path, idle: str) -> None:
+    daemon = start(f"[unix_http_server]\nfile={path}\n[program:cat]\ncommand=/bin/cat\nstartsecs=0\n",
+                   main={"api_idle": idle})
+    if idle == "always":
+        assert state(path) == "RUNNING"
+    before = daemon.status("cat")["pid"]
+    most = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
+    highest = max(int(name) for name in os.listdir(f"/proc/{daemon.pid}/fd"))
+    for failures, more in enumerate((0, 2), 1):         # room for no descriptor, or not for all that are needed
+        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (highest + 1 + more, most[1]))
+        for pid in faces(daemon):
+            os.kill(pid, signal.SIGKILL)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+            daemon.wait_log("the HTTP face cannot be started", failures)
+    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, most)
+    assert state(path) == "RUNNING"
+    assert daemon.status("cat")["pid"] == before
 
 
 @pytest.mark.parametrize(("options", "mode", "owner"), [
@@ -156,6 +208,40 @@ def test_a_port_without_password_stays_closed_and_the_rest_works(start: Start, p
     check = subprocess.run([sys.executable, "-m", "sdsuper", "check", "-c", daemon.config], capture_output=True,
                            text=True, env={**os.environ, "PYTHONPATH": str(Path(face.__file__).parents[2])})
     assert (check.returncode, check.stderr) == (2, f"{notice}\n")
+
+
+def test_what_is_said_of_sockets_is_what_they_are(start: Start) -> None:
+    """A reload changes no socket, so it changes nothing that is said of them either."""
+    open_port, closed_port = free_port(), free_port()
+    text = f"[inet_http_server:a]\nport=*:{open_port}\nallow_insecure=OPEN\n" \
+           f"[inet_http_server:b]\nport=*:{closed_port}\nallow_insecure=CLOSED\n"
+    daemon = start(text.replace("OPEN", "true").replace("CLOSED", "false"))
+    (notice,) = daemon.call("GetState")["notices"]
+    assert "[inet_http_server:b]" in notice
+    daemon.write(text.replace("OPEN", "false").replace("CLOSED", "true"))
+    daemon.call("Update")
+    assert daemon.call("GetState")["notices"] == [notice]
+    assert "ERRO from the next start of the daemon on: " in daemon.log
+    with ServerProxy(f"http://127.0.0.1:{open_port}") as server:
+        assert server.supervisor.getState()["statename"] == "RUNNING"
+
+
+@pytest.mark.root
+def test_a_socket_that_cannot_be_removed_does_not_disturb_the_end(start: Start, directory: Path) -> None:
+    folder = directory / "folder"
+    folder.mkdir()
+    os.chown(folder, 65534, 65534)
+    for name in ("daemon.log", "daemon.pid"):
+        (directory / name).touch()
+        os.chown(directory / name, 65534, 65534)
+    daemon = start(f"[unix_http_server]\nfile={folder}/s\n",
+                   main={"user": "nobody", "control_socket": f"{folder}/control", "cgroup": "off"},
+                   ready=False)
+    daemon.socket = folder / "control"
+    daemon.wait(daemon.answers)
+    os.chown(folder, 0, 0)
+    assert daemon.stop() == 0
+    assert (folder / "s").exists() and "Traceback" not in daemon.stderr
 
 
 def test_insecure_when_that_is_meant(start: Start) -> None:

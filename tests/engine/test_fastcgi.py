@@ -110,14 +110,31 @@ def test_it_runs_as_its_user_who_owns_the_socket(start: Start, directory: Path, 
 
 
 def test_a_socket_that_cannot_be_opened_is_a_failed_start(start: Start, directory: Path, application: str) -> None:
-    path = directory / "taken"
-    with socket.socket(socket.AF_UNIX) as taken:
-        taken.bind(str(path))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
         taken.listen()
-        daemon = start(f"[fcgi-program:app]\ncommand={application}\nsocket=unix://{path}\nstartretries=0\n")
-        assert daemon.wait_state("app", "FATAL")["spawnerr"] == f"cannot open unix://{path}: Address already in use"
-    daemon.result("Start", "app")       # nobody listens any more: it is stale, and replaced
-    assert ask(str(path)) == daemon.status("app")["pid"]
+        port = taken.getsockname()[1]
+        daemon = start(f"[fcgi-program:app]\ncommand={application}\nsocket=tcp://127.0.0.1:{port}\nstartretries=0\n")
+        spawnerr = daemon.wait_state("app", "FATAL")["spawnerr"]
+        assert spawnerr == f"cannot open tcp://127.0.0.1:{port}: Address already in use"
+    daemon.result("Start", "app")
+    assert ask(f"127.0.0.1:{port}") == daemon.status("app")["pid"]
+
+
+def test_what_a_daemon_that_died_has_left_is_replaced(start: Start, directory: Path, application: str) -> None:
+    path = directory / "app.sock"
+    text = f"[fcgi-program:app]\ncommand={application}\nsocket=unix://{path}\nstartsecs=0\n"
+    first = start(text, main={"cgroup": "off"})
+    old = ask(str(path))
+    first.close_clients()
+    first.process.kill()
+    first.process.wait()
+    try:
+        second = start(text, main={"cgroup": "off"}, place="second")
+        assert ask(str(path)) == second.status("app")["pid"] != old
+    finally:
+        os.kill(old, signal.SIGKILL)
+        first.process.returncode = 0        # it was ended on purpose
 
 
 def test_a_stale_socket_file_is_replaced_and_a_plain_file_is_not(

@@ -40,7 +40,10 @@ class LocalBackend:
         passed: OSError | None = None
         for path in paths[:-1]:
             try:
-                return Client(path)
+                client = Client(path)
+                if client.owner() in (0, os.geteuid(), _owner(paths[-1])):
+                    return client
+                client.close()              # somebody else has put it beside
             except FileNotFoundError:
                 continue
             except (ConnectionRefusedError, PermissionError) as error:
@@ -69,6 +72,16 @@ class LocalBackend:
     def close(self) -> None:
         """End the connection."""
         self._client.close()
+
+
+def _owner(path: str) -> int:
+    """Whose the socket at `path` is, or its directory where there is none; -1: nobody's."""
+    for place in (path, os.path.dirname(path)):
+        try:
+            return os.lstat(place).st_uid
+        except OSError:
+            continue
+    return -1
 
 
 def _is_control_socket(path: str) -> bool:
