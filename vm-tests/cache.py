@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -18,6 +19,7 @@ from pathlib import Path
 
 CACHE = Path(os.environ.get("SDSUPER_VM_CACHE", "/var/cache/sdsuper-vm"))
 OLD_DAYS = 5
+KEPT = 2
 
 
 def made(name: str, recipe: object, make: Callable[[Path], object]) -> Path:
@@ -40,11 +42,12 @@ def made(name: str, recipe: object, make: Callable[[Path], object]) -> Path:
 
 
 def _forget_old(name: str, kept: Path) -> None:
-    """What older recipes of that name have made."""
-    for other in CACHE.glob(f"{name}-*"):
-        if other.is_dir() and other != kept and time.time() - other.stat().st_mtime > OLD_DAYS * 86400:
-            shutil.rmtree(other, ignore_errors=True)
-            Path(f"{other}.lock").unlink(missing_ok=True)
+    """What older recipes of that name have made, but for the newest few: another checkout may use them."""
+    others = [path for path in CACHE.iterdir() if re.fullmatch(rf"{re.escape(name)}-[0-9a-f]{{12}}", path.name)]
+    others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    for other in [path for path in others if path != kept][KEPT:]:
+        shutil.rmtree(other, ignore_errors=True)
+        Path(f"{other}.lock").unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

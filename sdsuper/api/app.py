@@ -83,13 +83,15 @@ class Endpoints:
         if wanted.process is None or channel not in ("", "stdout", "stderr"):
             raise Refused(404, "no such log")
         # tells a proxy in front (nginx) not to wait for more
-        return await self._follow(wanted.full, channel or "stdout", {"X-Accel-Buffering": "no"})
+        return await self._follow(request, wanted.full, channel or "stdout", {"X-Accel-Buffering": "no"})
 
-    async def main_log(self, _request: Request) -> Response:
+    async def main_log(self, request: Request) -> Response:
         """`/mainlogtail`."""
-        return await self._follow(None, "stdout", {})
+        return await self._follow(request, None, "stdout", {})
 
-    async def _follow(self, name: str | None, channel: str, headers: dict[str, str]) -> Response:
+    async def _follow(self, request: Request, name: str | None, channel: str, headers: dict[str, str]) -> Response:
+        if request.method != "GET":         # HEAD comes along with GET, and would follow for nothing
+            raise Refused(405, "only GET is for this", {"Allow": "GET"})
         try:
             fd = await self._daemon.open_log(name, channel)
         except Refusal as refusal:

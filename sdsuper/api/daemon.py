@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from sdsuper.client import ProtocolError, encoded, full_name, values_of
+from sdsuper.client import encoded, full_name, values_of
 from sdsuper.errors import Refusal, SdsuperError
 
 WAITING_MOST = 32
@@ -166,7 +166,7 @@ class Daemon:
         _values, fds = await self._quick(method, parameters)
         if len(fds) != 1:
             drop(fds)
-            raise ProtocolError(f"{method}: the reply does not carry one descriptor")
+            raise Refusal("FAILED", "no descriptor is free for it")
         return fds[0]
 
     async def _quick(self, method: str, parameters: Values) -> tuple[Values, list[int]]:

@@ -23,6 +23,7 @@ from sdsuper.api.passwords import Passwords
 from sdsuper.api.transport import Connections, HttpConnection, Peer, settings
 
 TCP_CONNECTIONS, UNIX_CONNECTIONS = 64, 128
+PEER_CONNECTIONS = 56       # of one address
 ACCEPT_AT_ONCE = 16
 ACCEPT_PAUSE = 0.5          # seconds; when there is no descriptor for a client
 LAST_SECONDS = 1.0          # for the last answers; the daemon waits twice as long for the end of its face
@@ -115,14 +116,21 @@ class Face:
         most = UNIX_CONNECTIONS if unix else TCP_CONNECTIONS
         if self._open[unix] < most:
             return True
-        idle = self._connections.idle_longest(unix)
+        idle = self._connections.idle_longest(lambda peer: peer.unix == unix)
         if idle is not None:
             idle.transport.close()      # there is room when it has ended
         return False
 
+    def _peer_room(self, name: str) -> bool:
+        if sum(other.peer.name == name for other in self._connections.all) < PEER_CONNECTIONS:
+            return True
+        idle = self._connections.idle_longest(lambda peer: peer.name == name)
+        if idle is None:
+            return False
+        idle.transport.close()
+        return True
+
     def _take(self, place: Place, peer: socket.socket, address: object) -> None:
-        self._open[place.unix] += 1
-        self._rest()
         peer.setblocking(False)
         if place.unix:
             _pid, uid, _gid = struct.unpack("iII", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
@@ -130,6 +138,11 @@ class Face:
         else:
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             name = guard.peer_name(address[0]) if isinstance(address, tuple) else ""
+            if not self._peer_room(name):
+                peer.close()            # the rest is for others
+                return
+        self._open[place.unix] += 1
+        self._rest()
         self._loop.create_task(self._begin(peer, Peer(place.number, place.unix, name)))
 
     async def _begin(self, accepted: socket.socket, peer: Peer) -> None:
@@ -158,7 +171,7 @@ class Face:
 
     def _resume(self, place: Place) -> None:
         self._paused.discard(place.number)
-        if place.socket.fileno() >= 0:
+        if place.socket.fileno() >= 0 and not self._end.done():
             self._loop.add_reader(place.socket, self._accept, place)
 
     # ---- idleness -------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ security headers. Must not: know the routes.
 Sources: RFC 7617 (Basic), RFC 6454 (Origin), W3C Fetch Metadata, OWASP on cross-site request forgery.
 """
 
+import asyncio
 import ipaddress
 import socket
 import sys
@@ -30,11 +31,13 @@ from sdsuper.api.transport import Peer
 
 SAFE = ("GET", "HEAD")
 SHORT_BYTES = 64 * 1024     # of a body
+REFUSED_SECONDS = 1.0       # for the body of a request that is refused anyway
+SILENT_SECONDS = 60.0       # between two lines of the log about guesses
 BUSY_SECONDS = 2            # until asking again makes sense when passwords queue up
 SECURITY_HEADERS = (
     (b"content-security-policy", b"default-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"),
     (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
+    (b"referrer-policy", b"same-origin"),       # with no-referrer browsers send "Origin: null" for our own forms
     (b"x-content-type-options", b"nosniff"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
@@ -56,9 +59,9 @@ class Guard:
     def __init__(self, app: ASGIApp, passwords: Passwords, hosts: list[str]) -> None:
         self._app, self._passwords = app, passwords
         self._throttle = Throttle()
-        self._noted: set[str] = set()
+        self._silent_until = 0.0
         name = socket.gethostname()
-        self._hosts = {host.lower() for host in ("localhost", name, name.partition(".")[0], socket.getfqdn(), *hosts)}
+        self._hosts = {host.lower() for host in ("localhost", name, name.partition(".")[0], *hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check, then let the application answer."""
@@ -73,8 +76,13 @@ class Guard:
             await send(message)
 
         try:
-            receive = await _short_body(Headers(scope=scope), receive)
-            await self._check(scope)
+            headers = Headers(scope=scope)
+            try:
+                await self._check(scope, headers)
+            except Refused:
+                receive = await _short_body(headers, receive, REFUSED_SECONDS)
+                raise
+            receive = await _short_body(headers, receive, None)
             await self._app(scope, receive, decorated)
         except Refused as refused:
             answer = PlainTextResponse(refused.text + "\n", refused.status, refused.headers)
@@ -89,8 +97,8 @@ class Guard:
             if not started:
                 await PlainTextResponse("unexpected error, the daemon's log has it\n", 500)(scope, receive, decorated)
 
-    async def _check(self, scope: Scope) -> None:
-        headers, peer = Headers(scope=scope), scope["peer"]
+    async def _check(self, scope: Scope, headers: Headers) -> None:
+        peer = scope["peer"]
         self._check_host(headers, peer)
         if scope["method"] not in SAFE:
             self._check_origin(headers)
@@ -120,10 +128,10 @@ class Guard:
         origin = headers.get("origin")
         if origin is None:
             return
-        authority = urlsplit(origin).netloc if "//" in origin else ""
+        _scheme, separator, authority = origin.partition("://")
         default = ":443" if origin.startswith("https:") else ":80"
         same = authority.lower().removesuffix(default) == headers.get("host", "").lower().removesuffix(default)
-        if not authority or not (same and self._ours(authority)):
+        if not separator or not (same and self._ours(authority)):
             raise Refused(403, "a request from another site changes nothing here")
 
     # ---- passwords ------------------------------------------------------------------------------------------------
@@ -137,30 +145,39 @@ class Guard:
         again = self._passwords.in_work(peer.listener, *pair)
         delay = 0.0 if again else self._throttle.ask(peer.name, monotonic())
         if delay:
-            if peer.name not in self._noted:
-                self._noted.add(peer.name)
-                print(f"many wrong passwords, {peer.name} has to wait between tries", file=sys.stderr, flush=True)
+            self._note(peer)
             raise Refused(429, "too many wrong passwords", {"Retry-After": str(ceil(delay))})
         try:
             right = await self._passwords.right(peer.listener, *pair)
         except Busy:
+            self._throttle.untried(peer.name)
             raise Refused(429, "too many passwords to check", {"Retry-After": str(BUSY_SECONDS)}) from None
         if not right:
             raise _unauthorized()
         self._throttle.right(peer.name)
-        self._noted.discard(peer.name)
+
+    def _note(self, peer: Peer) -> None:
+        """Say that somebody guesses, once in a while: there may be thousands of them."""
+        now = monotonic()
+        if now >= self._silent_until:
+            self._silent_until = now + SILENT_SECONDS
+            print(f"many wrong passwords, {peer.name} has to wait between tries", file=sys.stderr, flush=True)
 
 
-async def _short_body(headers: Headers, receive: Receive) -> Receive:
+async def _short_body(headers: Headers, receive: Receive, seconds: float | None) -> Receive:
     """Take a short body in before anything is answered: a connection can be kept only when its request was read to its
-    end. Raises ClientDisconnect.
+    end. What has not come after `seconds` is not waited for. Raises ClientDisconnect.
     """
     length = int(headers.get("content-length", "0"))
     if not 0 < length <= SHORT_BYTES or "expect" in headers:
         return receive
-    body = b""
+    body, now = b"", asyncio.get_running_loop().time()
     while len(body) < length:
-        message = await receive()
+        try:
+            async with asyncio.timeout_at(None if seconds is None else now + seconds):
+                message = await receive()
+        except TimeoutError:
+            return receive
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         body += message.get("body", b"")
@@ -208,10 +225,10 @@ def _address(host: str) -> object:
 
 
 def peer_name(address: str) -> str:
-    """What an address is counted by: one customer has a whole /64 of IPv6."""
+    """What an address is counted by: one customer has a whole /64 of IPv6, each user of this machine all of 127/8."""
     found = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(found, ipaddress.IPv6Address):
         if found.ipv4_mapped is not None:
             return str(found.ipv4_mapped)
         return str(ipaddress.ip_network((found, 64), strict=False))
-    return address
+    return "127.0.0.1" if found.is_loopback else address

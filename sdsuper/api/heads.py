@@ -11,9 +11,10 @@ LINES = 100
 
 _END = b"\r\n\r\n"
 _STRAY = re.compile(rb"(?<!\r)\n|\r(?!\n)|\0")      # a line end that is none, or a NUL
-_REQUEST = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32} /[!-~]* HTTP/1\.[01]")
+_REQUEST = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32} /[!-~\x80-\xff]* HTTP/1\.[01]")
 _LENGTH = re.compile(rb"[0-9]{1,15}")
 _ANNOUNCED = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)", re.IGNORECASE)
+_RAW = re.compile(rb"[\x80-\xff]")
 _FIELD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:")
 
 
@@ -23,12 +24,16 @@ def split(data: bytes | bytearray) -> int:
     return -1 if end < 0 else end + len(_END)
 
 
-def body_bytes(head: bytes) -> int | None:
-    """The length that a correct head announces for its body; None: it announces none, the body is in chunks if there
-    is one.
-    """
+def body_bytes(head: bytes) -> int:
+    """The length that a correct head announces for its body."""
     found = _ANNOUNCED.search(head)
-    return int(found[1]) if found else None
+    return int(found[1]) if found else 0
+
+
+def quoted(head: bytes) -> bytes:
+    """The head with the request's target in ASCII: supervisorctl sends names of programs as they are (UTF-8)."""
+    request, line_end, rest = head.partition(b"\r\n")
+    return _RAW.sub(lambda found: b"%%%02X" % found[0][0], request) + line_end + rest
 
 
 def early(data: bytes | bytearray) -> int:
@@ -59,8 +64,10 @@ def wrong(head: bytes) -> int:
     coding, length = fields.get(b"transfer-encoding"), fields.get(b"content-length")
     if length is not None and not _LENGTH.fullmatch(length[0]):
         return 400
-    if coding is not None and (length is not None or coding[0].lower() != b"chunked" or request.endswith(b".0")):
-        return 400
+    if coding is not None:
+        # nobody needs chunks here, and a million of one byte each would keep us busy
+        wrong_coding = length is not None or coding[0].lower() != b"chunked" or request.endswith(b".0")
+        return 400 if wrong_coding else 411
     if b"upgrade" in fields:        # to nothing that we speak; uvicorn's versions differ in what they make of it
         return 400
     if b"host" not in fields and not request.endswith(b".0"):

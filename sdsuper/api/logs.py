@@ -17,6 +17,7 @@ SLICE_BYTES = 64 * 1024
 AT_ONCE_BYTES = 256 * 1024      # what is read as one piece of text
 FOLLOW_BYTES = 1024             # from where following begins, before the end
 FOLLOW_SECONDS = 0.1
+REOPEN_SECONDS = 1.0            # until the daemon is asked again for the successor of a log that is gone
 
 
 class Span:
@@ -117,8 +118,10 @@ class Follower:
                 while data := os.pread(self._fd, SLICE_BYTES, self._offset):
                     self._offset += len(data)
                     yield data
-                if not moved or not await self._reopen():
+                if not moved:
                     await asyncio.sleep(FOLLOW_SECONDS)
+                elif not await self._reopen():
+                    await asyncio.sleep(REOPEN_SECONDS)
         finally:
             self.close()
 

@@ -49,6 +49,8 @@ class Passwords:
         if until is not None and until < monotonic():
             del self._known[mark]
             return False
+        if until is not None:
+            self._known[mark] = monotonic() + REMEMBERED        # from its last use: who works need not prove it again
         return until is not None
 
     def in_work(self, listener: int, user: bytes, password: bytes) -> bool:

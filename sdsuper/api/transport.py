@@ -63,7 +63,7 @@ class HttpConnection(H11Protocol):      # type: ignore[misc]    # some versions 
         self.app: Any = self._with_peer
         self._head = bytearray()
         self._deadline: float | None = None
-        self._missing: int | None = None        # bytes of a body of known length
+        self._missing = 0                       # bytes of the body that are to come
         self._lingering = 0
         self._waiting_bytes, self._progress = 0, 0.0
         self.idle_since: float | None = None
@@ -120,6 +120,7 @@ class HttpConnection(H11Protocol):      # type: ignore[misc]    # some versions 
         if status:
             self.refuse(status)
             return
+        head = heads.quoted(head)
         rest = bytes(self._head[end:])
         self._head.clear()
         self._missing = heads.body_bytes(head)
@@ -133,17 +134,13 @@ class HttpConnection(H11Protocol):      # type: ignore[misc]    # some versions 
             self.data_received(rest)
 
     def _take_body(self, data: bytes) -> None:
-        rest = b""
-        if self._missing is not None:
-            data, rest = data[:self._missing], data[self._missing:]
-            self._missing -= len(data)
+        data, rest = data[:self._missing], data[self._missing:]
+        self._missing -= len(data)
         super().data_received(data)
         if self.conn.their_state is h11.SEND_BODY:
             return
         self._watch()
-        if self.conn.trailing_data[0]:
-            self.shutdown()         # what follows chunks has not been checked; the client sees the end and asks again
-        elif rest:
+        if rest:
             self.data_received(rest)
 
     def on_response_complete(self) -> None:
@@ -253,7 +250,7 @@ class Connections:
         if any(busy):
             self.timed()
 
-    def idle_longest(self, unix: bool) -> HttpConnection | None:
-        """The connection that has been without a request for longest, if any is."""
-        idle = [c for c in self.all if c.peer.unix == unix and c.idle_since is not None]
+    def idle_longest(self, among: Callable[[Peer], bool]) -> HttpConnection | None:
+        """The connection among those of such peers that has been without a request for longest, if any is."""
+        idle = [c for c in self.all if among(c.peer) and c.idle_since is not None and not c.transport.is_closing()]
         return min(idle, key=lambda c: c.idle_since or 0.0, default=None)

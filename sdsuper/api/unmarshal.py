@@ -17,7 +17,7 @@ DEPTH = 64
 ELEMENTS = 20_000
 
 _INT = re.compile(r"[+-]?\d{1,10}", re.ASCII)
-_DOUBLE = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_DOUBLE = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)      # no two ways to read a digit
 _DATE = re.compile(r"\d{4}(0[1-9]|1[0-2])([0-2]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-6]\d", re.ASCII)
 
 #: where an element may stand
@@ -43,9 +43,9 @@ def request(body: bytes) -> tuple[str, list[Any]]:
     reader = _Reader()
     try:
         reader.parser.Parse(body, True)
-    except expat.ExpatError as error:
-        raise NotXmlRpc(f"not XML: {error}") from None
-    except LookupError as error:                    # an encoding that Python does not know
+    except NotXmlRpc:
+        raise
+    except (expat.ExpatError, LookupError, ValueError) as error:    # the latter two: an encoding that is none for expat
         raise NotXmlRpc(f"not XML: {error}") from None
     if not reader.method:
         raise NotXmlRpc("no method name")

@@ -189,7 +189,10 @@ class Face:
             return
         self._failures = 0
         self._engine.log.write("debug", "the HTTP face has ended, for it was idle")
-        self._wait()
+        if self._settings.api_idle == 0:        # somebody has ended it
+            self._engine.loop.soon(PAUSE, self._start)
+        else:
+            self._wait()
 
     def _fail(self, why: str) -> None:
         pause = min(PAUSE * 2 ** self._failures, PAUSE_MOST)

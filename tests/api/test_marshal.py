@@ -155,3 +155,22 @@ def test_a_damaged_request_has_an_answer(data: st.DataObject) -> None:
     except NotXmlRpc:
         return
     assert isinstance(method, str) and isinstance(params, list)
+
+
+def test_a_long_number_is_read_in_one_go() -> None:
+    """A quadratic pattern would need hours for this."""
+    for text in ("1" * 500_000 + "x", "1" * 500_000 + ".", "." + "1" * 500_000 + "e"):
+        body = f"<methodCall><methodName>x</methodName><params><param><value><double>{text}</double></value></param>" \
+               "</params></methodCall>"
+        try:
+            request(body.encode())
+        except NotXmlRpc:
+            pass
+
+
+@pytest.mark.parametrize("encoding", ["shift_jis", "utf-7", "gbk", "utf_32", "idna", "punycode", "undefined", "rot13",
+                                      "x-nosuch", "base64"])
+def test_an_encoding_that_expat_does_not_take(encoding: str) -> None:
+    with pytest.raises(NotXmlRpc, match="not XML"):
+        request(f"<?xml version='1.0' encoding='{encoding}'?><methodCall><methodName>x</methodName></methodCall>"
+                .encode())

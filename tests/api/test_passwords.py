@@ -9,7 +9,7 @@ import pytest
 
 from sdsuper.api import passwords
 from sdsuper.api.passwords import Busy, Passwords
-from sdsuper.api.throttle import ALL_FREE, FREE, PEERS, SECONDS_EACH, Throttle
+from sdsuper.api.throttle import ALL_FREE, FREE, NEW_FREE, NEW_SECONDS_EACH, PEERS, SECONDS_EACH, Throttle
 from sdsuper.config.passwords import scrypt_form
 
 
@@ -94,6 +94,14 @@ def test_what_is_right_costs_nothing() -> None:
 
 def test_memory_is_bounded() -> None:
     throttle = Throttle()
-    for number in range(PEERS * 3):
-        throttle.ask(f"peer {number}", 0.0)
+    heard = sum(throttle.ask(f"peer {number}", number / 10) == 0.0 for number in range(PEERS * 6))
     assert len(vars(throttle)["_peers"]) == PEERS
+    assert heard < NEW_FREE + PEERS * 6 / 10 / NEW_SECONDS_EACH + 2       # many addresses do not help without end
+
+
+def test_what_was_not_tried_does_not_count() -> None:
+    throttle = Throttle()
+    for _ in range(50):
+        assert throttle.ask("peer", 0.0) == 0.0
+        throttle.untried("peer")
+    assert [throttle.ask("peer", 0.0) == 0.0 for _ in range(FREE + 1)] == [True] * FREE + [False]
