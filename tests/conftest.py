@@ -7,6 +7,8 @@ mark in its environment, however it has detached itself. Looking does not reap.
 import os
 import secrets
 import signal
+import stat
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ from sdsuper.system.cgroup import own_directories
 
 #: In the environment of everything that the tests start.
 MARK = f"SDSUPER_TESTS={os.getpid()}-{secrets.token_hex(4)}"
+ROOT = Path(__file__).parent.parent
 PATIENCE = 10.0     # seconds that a test's last processes have to go away
 
 Wait = Callable[..., None]
@@ -33,6 +36,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("root"):
                 item.add_marker(pytest.mark.skip(reason="needs to be root"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def checkout_that_others_can_read() -> Iterator[None]:
+    """The HTTP face is another account: it has to get into a checkout of root's. The ways above it are closed again."""
+    opened: list[tuple[Path, int]] = []
+    if os.geteuid() == 0:
+        subprocess.run(["chmod", "-R", "o+rX", ROOT / "sdsuper", ROOT / ".venv"], check=False)
+        for path in (ROOT, *ROOT.parents):
+            mode = stat.S_IMODE(path.stat().st_mode)
+            if not mode & 0o001:
+                opened.append((path, mode))
+                path.chmod(mode | 0o001)
+    yield
+    for path, mode in opened:
+        path.chmod(mode)
 
 
 @pytest.fixture

@@ -241,7 +241,7 @@ def _why_not(user: User | None) -> str:
     """Why an account cannot run the face from where it is installed; empty when it can."""
     if user is None:
         return "HTTP stays closed: it needs an account without privileges, api_user"
-    for path in (_package(), os.path.realpath(sys.executable)):
+    for path in (_package(), sys.executable, os.path.realpath(sys.executable)):
         step = path
         while True:
             facts = os.stat(step)
