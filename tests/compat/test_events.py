@@ -41,6 +41,8 @@ autostart=false
 command=/bin/false
 autostart=false
 startretries=1
+; Supervisor may notice the end late, and would take it for RUNNING until then
+startsecs=20
 
 [program:nofile]
 command=/does/not/exist

@@ -199,7 +199,7 @@ def test_several_targets(start: Start) -> None:
 
 
 def test_a_console_with_a_slow_reader(start: Start) -> None:
-    count = 100_000
+    count = 300_000         # more than all pipes and buffers between can hold
     reader, writer = os.pipe()
     try:
         daemon = begin(start, f"[program:web]\n{flood('web', count)}stdout_logfile=/dev/stdout\n"
