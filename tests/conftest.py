@@ -45,10 +45,10 @@ def checkout_that_others_can_read() -> Iterator[None]:
     if os.geteuid() == 0:
         subprocess.run(["chmod", "-R", "o+rX", ROOT / "sdsuper", ROOT / ".venv"], check=False)
         for path in (ROOT, *ROOT.parents):
-            mode = stat.S_IMODE(path.stat().st_mode)
-            if not mode & 0o001:
+            mode, needed = stat.S_IMODE(path.stat().st_mode), 0o005 if path == ROOT else 0o001
+            if mode & needed != needed:
                 opened.append((path, mode))
-                path.chmod(mode | 0o001)
+                path.chmod(mode | needed)
     yield
     for path, mode in opened:
         path.chmod(mode)
