@@ -7,13 +7,14 @@ beside its Python.
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from tests.api.web import free_port
 
 CONFIG = """\
 [unix_http_server]
@@ -161,10 +162,3 @@ def peer_bin() -> str:
         if folder and os.path.exists(f"{folder}/supervisorctl"):
             return folder
     pytest.fail("no Supervisor to compare with; ./dev test installs it, or set SDSUPER_PEER_BIN")
-
-
-def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -5,17 +5,17 @@ Pids, times, the test's own directory and random names are masked; where sdsuper
 and why.
 """
 
-import http.client
 import re
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
-from xmlrpc.client import Fault, ProtocolError, ServerProxy, Transport
+from xmlrpc.client import Fault, ProtocolError, ServerProxy
 
 import pytest
+
+from tests.api.web import proxy
 
 from .peers import CONFIG, CTL_HTTP, Daemon
 
@@ -103,33 +103,13 @@ NEW = "\n[program:new]\ncommand=/bin/sleep 1000\nautostart=false\n"
 BAD = "\n[program:bad]\ncommand=/bin/cat\nautostart=maybe\n"
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(self.host)
-
-
-class UnixTransport(Transport):
-    """xmlrpc.client over a unix socket, with one kept connection."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__()
-        self._path = path
-
-    def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        if self._connection[1] is None:
-            self._connection = host, _UnixConnection(self._path)
-        connection: http.client.HTTPConnection = self._connection[1]  # type: ignore[assignment]
-        return connection
-
-
 class Place:
     """A daemon, and a proxy of it over one transport."""
 
     def __init__(self, folder: Path, whose: str, transport: str) -> None:
         self.daemon = Daemon(folder, whose, whose, CONFIG + CTL_HTTP, PROGRAMS + OLD)
         if transport == "unix":
-            self._proxy = ServerProxy("http://localhost", transport=UnixTransport(f"{folder}/s.sock"))
+            self._proxy = proxy(f"{folder}/s.sock")
         else:
             self._proxy = ServerProxy(f"http://user:secret@127.0.0.1:{self.daemon.port}")
 

@@ -1,6 +1,5 @@
 """The HTTP face as the daemon sees it: bound sockets, a process that comes, goes, dies and has no rights."""
 
-import http.client
 import os
 import resource
 import signal
@@ -10,50 +9,21 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from xmlrpc.client import ServerProxy, Transport
+from xmlrpc.client import ServerProxy
 
 import pytest
 
 from sdsuper.config.model import User
 from sdsuper.engine import face
+from tests.api.web import Connection, free_port, proxy
 from tests.engine.conftest import Daemon, Start
 
 STATE = b"<?xml version='1.0'?><methodCall><methodName>supervisor.getState</methodName></methodCall>"
 
 
-class UnixConnection(http.client.HTTPConnection):
-    """HTTP over a unix socket."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=30)
-        self.path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self.path))
-
-
-class UnixTransport(Transport):
-    """xmlrpc.client over a unix socket."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.path = path
-
-    def make_connection(self, host: object) -> http.client.HTTPConnection:
-        return UnixConnection(self.path)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def state(path: Path) -> str:
     """One XML-RPC call on a connection of its own."""
-    with ServerProxy("http://localhost", transport=UnixTransport(path)) as server:
+    with proxy(str(path)) as server:
         found = server.supervisor.getState()
     assert isinstance(found, dict)
     return str(found["statename"])
@@ -136,7 +106,7 @@ def test_no_descriptor_is_left_and_it_comes_back(start: Start, path: Path, idle:
     before = daemon.status("cat")["pid"]
     most = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
     highest = max(int(name) for name in os.listdir(f"/proc/{daemon.pid}/fd"))
-    for failures, more in enumerate((0, 2), 1):         # room for no descriptor, or not for all that are needed
+    for failures, more in enumerate((0, 1), 1):         # room for no descriptor, or not for all that are needed
         resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (highest + 1 + more, most[1]))
         for pid in faces(daemon):
             os.kill(pid, signal.SIGKILL)
@@ -297,7 +267,7 @@ def test_ipv6(start: Start) -> None:
 
 def test_it_goes_with_the_daemon(start: Start, path: Path) -> None:
     daemon = start(f"[unix_http_server]\nfile={path}\n")
-    connection = UnixConnection(path)
+    connection = Connection(str(path))
     connection.request("POST", "/RPC2", STATE)
     assert connection.getresponse().status == 200       # and the connection stays open
     (pid,) = faces(daemon)
@@ -311,7 +281,7 @@ def test_while_the_daemon_ends_it_still_answers(start: Start, path: Path) -> Non
                    "command=/bin/sh -c \"trap 'while [ ! -e {dir}/go ]; do sleep 0.05; done; exit' TERM; "
                    "touch {dir}/up; while :; do sleep 0.05; done\"\n")
     daemon.wait(lambda: (daemon.directory / "up").exists(), "the program runs")
-    with ServerProxy("http://localhost", transport=UnixTransport(path)) as server:
+    with proxy(str(path)) as server:
         assert server.supervisor.shutdown() is True
         with pytest.raises(Exception, match="SHUTDOWN_STATE"):
             server.supervisor.getAllProcessInfo()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.api.web import free_port
 from tests.engine.conftest import Daemon, Start
 
 #: A responder after the FastCGI specification: accepts on descriptor 0, answers with its pid and the request's method.
@@ -53,12 +54,6 @@ def ask(address: str) -> int:
     found = re.fullmatch(r"Content-Type: text/plain\s+(\d+) HEAD\n", done.stdout)
     assert found is not None, done
     return int(found[1])
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def up(daemon: Daemon) -> set[int]:
