@@ -2,6 +2,9 @@
 
     vm-tests/lab.py KIND [COMMAND]      a fresh machine: runs COMMAND in it, or takes commands from you
 
+A disk that was made elsewhere is a kind of machine, too: SDSUPER_VM_IMAGE_FEDORA=/srv/fedora.qcow2 makes the kind
+`fedora`, which boots by its own boot loader. README.md says what has to be on it.
+
 Promises: a machine is fresh (its disk is an overlay, its memory a snapshot of a booted one) and gone afterwards,
 whatever happens; it has no network. It is emulated: a /dev/kvm that is there says nothing about whether it can boot
 this kernel; SDSUPER_VM_KVM=1 says that it can. Must not: know what is tested.
@@ -32,8 +35,9 @@ from typing import IO, Any, NamedTuple, TextIO
 import cache
 
 QEMU = "qemu-system-x86_64"
-ANSWER_SECONDS = 30
-MEMORY_MB, CPUS = "768", "2"
+ANSWER_SECONDS, FIRST_SECONDS = 30, 600
+MEMORY_MB, CPUS = os.environ.get("SDSUPER_VM_MEMORY_MB", "768"), "2"
+FIRMWARE = os.environ.get("SDSUPER_VM_FIRMWARE", "")        # for disks made elsewhere that want UEFI
 ACCELERATOR = "kvm" if os.environ.get("SDSUPER_VM_KVM") == "1" else "tcg,thread=multi"
 PACKAGES = (
     "systemd-sysv", "dbus", "udev", "kmod", "python3", "iproute2", "procps", "rsyslog", "apt", "busybox-static",
@@ -68,7 +72,12 @@ class Kind(NamedTuple):
 
 
 #: One line makes another kind; a check says on which of them it runs (checks.main).
-KINDS = {"bookworm": Kind("bookworm"), "trixie": Kind("trixie")}
+KINDS = {"bookworm": Kind("bookworm"), "trixie": Kind("trixie"), "trixie-rpm": Kind("trixie", ("dnf", "rpm"))}
+
+_IMAGE = "SDSUPER_VM_IMAGE_"
+#: Disks made elsewhere, by the kind that the environment makes of them.
+IMAGES = {key.removeprefix(_IMAGE).lower(): Path(path).resolve() for key, path in os.environ.items()
+          if key.startswith(_IMAGE)}
 
 
 class Result(NamedTuple):
@@ -88,21 +97,26 @@ def _call(*argv: object, cwd: str | None = None, stdout: IO[bytes] | int = subpr
 # ---- images ---------------------------------------------------------------------------------------------------------
 
 def base(name: str) -> Path:
-    """The directory with kernel, initrd, disk and the snapshot of a booted machine."""
-    kind = KINDS[name]
+    """The directory with kernel and initrd (of our own machines), disk and the snapshot of a booted machine."""
     version = subprocess.run([QEMU, "--version"], check=True, capture_output=True, text=True).stdout
+    image = IMAGES.get(name)
 
     def make(folder: Path) -> None:
-        _make_image(kind, folder)
-        _overlay(folder / "disk.raw", "raw", folder / "booted.qcow2")
-        with cache.scratch() as place, Machine(place, folder, folder / "booted.qcow2") as machine:
+        if image is None:
+            _make_image(KINDS[name], folder)
+        below = image or folder / "disk.raw"
+        _overlay(below, _format(below), folder / "booted.qcow2")
+        with cache.scratch() as place, Machine(place, folder, folder / "booted.qcow2", limit=FIRST_SECONDS) as machine:
             found = machine.run("systemctl is-system-running --wait; sync; echo 3 >/proc/sys/vm/drop_caches")
             if found.out.strip() != "running":
                 failed = machine.run("systemctl --failed").out
                 raise RuntimeError(f"{name} does not come up: {found.out}{found.err}\n{failed}")
             machine.save(folder / "booted.state")
-    recipe = (kind, PACKAGES, SETUP, INIT, MODULES, MEMORY_MB, CPUS, ACCELERATOR, version,
-              inspect.getsource(_make_image))
+    hardware = (MEMORY_MB, CPUS, ACCELERATOR, version)
+    if image is not None:
+        found = image.stat()
+        return cache.made(f"vm-{name}", (image, found.st_size, found.st_mtime_ns, FIRMWARE, *hardware), make)
+    recipe = (KINDS[name], PACKAGES, SETUP, INIT, MODULES, *hardware, inspect.getsource(_make_image))
     return cache.made(f"vm-{name}", recipe, make)
 
 
@@ -133,6 +147,11 @@ def _make_image(kind: Kind, out: Path) -> None:
     _call("rm", "-rf", "--one-file-system", root)
 
 
+def _format(disk: Path) -> str:
+    done = subprocess.run(["qemu-img", "info", "--output=json", disk], check=True, capture_output=True, text=True)
+    return str(json.loads(done.stdout)["format"])
+
+
 def _overlay(below: Path, kind: str, path: Path) -> None:
     # by name alone where they lie beside each other: the directory is renamed when it is complete
     name = below.name if below.parent == path.parent else below
@@ -160,11 +179,14 @@ class Machine:
         from there. Raises TimeoutError when it does not answer within `limit` seconds.
         """
         self.dir = place
+        boot = ["-bios", FIRMWARE] if FIRMWARE else []
+        if (folder / "vmlinuz").exists():
+            boot = ["-kernel", str(folder / "vmlinuz"), "-initrd", str(folder / "initrd"),
+                    "-append", "console=ttyS0 quiet panic=-1 mitigations=off"]
         self._qemu = subprocess.Popen(
             [QEMU, "-nodefaults", "-no-user-config", "-M", "pc", "-accel", ACCELERATOR, "-cpu", "max", "-smp", CPUS,
              "-m", MEMORY_MB, "-display", "none", "-nic", "none", "-serial", f"file:{self.dir}/console",
-             "-qmp", f"unix:{self.dir}/qmp,server=on,wait=off", "-kernel", str(folder / "vmlinuz"),
-             "-initrd", str(folder / "initrd"), "-append", "console=ttyS0 quiet panic=-1 mitigations=off",
+             "-qmp", f"unix:{self.dir}/qmp,server=on,wait=off", *boot,
              "-drive", f"file={disk},if=none,id=d0,format=qcow2,cache=unsafe", "-device", "virtio-blk-pci,drive=d0",
              "-device", "virtio-rng-pci", "-device", "virtio-serial-pci",
              "-chardev", f"socket,path={self.dir}/agent,server=on,wait=off,id=agent",
