@@ -1,6 +1,6 @@
 """Write what the documentation says twice: docs/options.md and docs/man/supervisord.conf.5 from the settings table,
 in the other pages the parts between `<!-- generated: NAME -->` and `<!-- end of NAME -->`, and the packages' unit,
-units/sdsuper.service.
+units/ but for sysusers and tmpfiles.
 
     python3 docs/generate.py [--check]
 
@@ -22,7 +22,7 @@ from sdsuper.config.settings import ROWS, SECTIONS, TABLE  # noqa: E402
 from sdsuper.control import server  # noqa: E402
 from sdsuper.control.interface import DESCRIPTION, LEVELS, Level  # noqa: E402
 from sdsuper.errors import FAULTS  # noqa: E402
-from sdsuper.systemd.unit import unit  # noqa: E402
+from sdsuper.systemd.unit import packaged  # noqa: E402
 
 SINCE = {"supervisor": "", "go": "From Go's supervisord.", "sdsuper": "Only in sdsuper."}
 PROGRAMS = ("program", "eventlistener", "fcgi-program")
@@ -185,8 +185,7 @@ def filled(text: str) -> str:
 def main() -> int:
     """Write the files, or compare them."""
     wanted = {DOCS / "options.md": markdown(), DOCS / "man" / "supervisord.conf.5": man()}
-    wanted[DOCS.parent / "units" / "sdsuper.service"] = unit(
-        "/usr/bin/sdsuper", "/usr/bin/sdsuperd", "/etc/supervisord.conf")
+    wanted |= {DOCS.parent / "units" / name: text for name, text in packaged().items()}
     for page in sorted(DOCS.glob("*.md")):
         wanted.setdefault(page, filled(page.read_text(encoding="utf-8")))
     stale = []
@@ -195,7 +194,7 @@ def main() -> int:
             continue
         stale.append(path.name)
         if "--check" not in sys.argv[1:]:
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     if "--check" in sys.argv[1:] and stale:
         print("not as the code says, run ./dev docs:", *stale, file=sys.stderr)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sdsuper.cli import VERBS, daemon, service
+from sdsuper.cli import VERBS, daemon, importing, service
 from sdsuper.cli.ctl import options
 from sdsuper.cli.ctl.commands import ALIASES, COMMANDS
 from sdsuper.cli.options import parse
@@ -59,8 +59,10 @@ def check_sdsuper(words: list[str]) -> None:
         module = __import__(f"sdsuper.cli.{first}", fromlist=["_TABLE"])
         assert not parse(words[1:], module._TABLE)[1]
     elif first == "service":
-        assert words[1] in ("install", "uninstall", *service.ACTIONS), words
+        assert words[1] in ("install", "print", "uninstall", *service.ACTIONS), words
         assert not parse(words[2:], service._TABLE)[1]
+    elif first == "import":
+        assert words[1] == "systemd" and len(importing.parsed(words[1:])[1]) == 2
     elif first in ("version", "help", "echo_conf"):
         assert not words[1:]
     else:
@@ -93,7 +95,7 @@ def test_a_command_line_could_be_given(page: str, words: list[str]) -> None:
 
 def test_the_pages_have_command_lines() -> None:
     ours = [page for page, words in LINES if check_command(words)]
-    assert set(ours) == {"README.md", "CONTRIBUTING.md", "install.md", "manual.md"}
+    assert set(ours) == {"README.md", "CONTRIBUTING.md", "install.md", "journal.md", "manual.md"}
 
 
 @pytest.mark.parametrize(("page", "text"), list(blocks("ini")), ids=lambda text: text[:12].splitlines()[0])

@@ -12,6 +12,7 @@ from sdsuper.api.names import among, process, renamed
 from sdsuper.api.shared import Shared
 from sdsuper.api.table import API_VERSION, GROUP, NAME, NAMES, REQUIRED, STRING, Context, Parameter, method
 from sdsuper.errors import Refusal
+from sdsuper.usage import AMOUNTS, usage
 
 TYPE = Parameter("type", STRING, REQUIRED, "the type in the event's first line")
 DATA = Parameter("data", STRING, REQUIRED, "the event's body")
@@ -124,6 +125,18 @@ async def list_processes(context: Context) -> Any:
     Returns a struct for each, with the fields of the control socket's type Process
     """
     return (await context.daemon.call("List"))["processes"]
+
+
+@method("sdsuper.getAllUsage", returns="array")
+async def all_usage(context: Context) -> Any:
+    """What all processes use now, each with all it has started: memory, its peak and its limit, tasks, CPU time, bytes
+    read and written, how many of its processes lacked memory and were killed. Amounts are doubles, for an int of
+    XML-RPC ends at 2 GB; what the kernel does not count here is left out.
+
+    Returns a struct for each
+    """
+    rows = [usage(run) for run in (await context.daemon.call("ListRuns"))["runs"]]
+    return [{name: float(value) if name in AMOUNTS else value for name, value in row.items()} for row in rows]
 
 
 @method("supervisor.getAllConfigInfo", returns="array")

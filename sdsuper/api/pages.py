@@ -77,13 +77,15 @@ class Pages:
         message = request.query_params.get("message", "")
         try:
             rows = await inform.list_processes(self._context)
+            used = {(run["group"], run["name"]): run for run in await inform.all_usage(self._context)}
         except Refusal as refusal:
-            rows, message = [], str(refusal)
+            rows, used, message = [], {}, str(refusal)
         for row in rows:
+            row["memory"] = _amount(used.get((row["group"], row["name"]), {}).get("memory"))
             row["full"] = shown(row["group"], row["name"])
             row["look"] = LOOKS.get(row["state"], "nominal")
             row["actions"] = ACTIONS.get(row["state"], ())
-        return _page("status.html", rows=rows, message=message)
+        return _page("status.html", rows=rows, message=message, measured=any(row["memory"] for row in rows))
 
     async def act(self, request: Request) -> Response:
         """Do what a form asks, and go back to the table with a message."""
@@ -151,6 +153,14 @@ async def _static(request: Request) -> Response:
     if name not in STATIC:
         raise Refused(404, "not found")
     return Response(_file("static", name), media_type=STATIC[name])
+
+
+def _amount(count: float | None) -> str:
+    """Bytes as a person reads them; empty where they are not known."""
+    if count is None:
+        return ""
+    value = count / 1024 ** 2
+    return f"{value:.1f} MB" if value < 1024 else f"{value / 1024:.1f} GB"
 
 
 def _back(message: str) -> Response:

@@ -8,8 +8,9 @@ import sys
 
 #: Words of `sdsuper ctl` that are commands of `sdsuper` itself, too; `version` and `help` mean something else there.
 VERBS = frozenset((
-    "add", "avail", "clear", "fg", "logtail", "maintail", "open", "pid", "reload", "remove", "reread", "restart",
-    "shutdown", "signal", "start", "start-group", "status", "stop", "stop-group", "tail", "update",
+    "add", "avail", "cat", "clear", "fg", "freeze", "logs", "logtail", "maintail", "open", "pid", "reload", "remove",
+    "reread", "restart", "shutdown", "signal", "start", "start-group", "status", "stop", "stop-group", "tail", "thaw",
+    "update", "usage",
 ))  # fmt: skip
 
 HELP = """\
@@ -20,7 +21,8 @@ sdsuper ctl [options] [action]    control a running daemon; without an action: a
 sdsuper start|stop|status|...     the same as sdsuper ctl start|stop|status|...
 sdsuper check [-c FILE]           look for mistakes in a configuration
 sdsuper init -o FILE              write a small configuration to start from
-sdsuper service install           make a service of systemd of it
+sdsuper service install           make a service of systemd of it, or of one program
+sdsuper import systemd UNIT       print a program's section for a service of systemd
 sdsuper passwd                    print a password as the configuration should have it
 sdsuper echo_conf                 print a configuration with every option
 sdsuper version                   print the version
@@ -53,6 +55,10 @@ def main(argv: list[str] | None = None) -> int:
         from sdsuper.cli.service import main as service
 
         return service(words[1:])
+    if first == "import":
+        from sdsuper.cli.importing import main as importing
+
+        return importing(words[1:])
     if first in ("check", "init", "echo_conf", "echo-conf"):
         return _config_command(first, words[1:])
     if first and not first.startswith("-"):

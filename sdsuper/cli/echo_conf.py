@@ -44,7 +44,13 @@ _EXAMPLES = {
     "rlimit_core": "0", "events": "PROCESS_STATE", "buffer_size": "100",
     "socket": "unix:///run/php.sock", "socket_backlog": "1024",
     "socket_owner": "nobody:nogroup", "socket_mode": "0700", "programs": "progname1,progname2",
-    "files": "conf.d/*.conf",
+    "files": "conf.d/*.conf", "memory_max": "512MB", "memory_high": "400MB", "memory_low": "64MB",
+    "memory_min": "16MB", "memory_swap_max": "0", "memory_oom_group": "true", "pids_max": "200", "cpu_max": "50%",
+    "cpu_weight": "100", "io_weight": "100", "io_max": "/var/lib wbps=10MB",
+    "ionice": "best-effort:4", "cpu_affinity": "0-3", "sched_policy": "rr", "sched_priority": "10",
+    "oom_score_adj": "100", "pdeathsig": "TERM", "no_new_privs": "true", "capabilities": "CAP_NET_BIND_SERVICE",
+    "read_only_paths": "/srv", "read_write_paths": "/srv/data", "inaccessible_paths": "-/srv/private",
+    "landlock_read": "/", "landlock_write": "/srv/data", "credential": "db:/etc/sdsuper/db.key",
 }
 
 

@@ -1,42 +1,64 @@
 """`sdsuper service`: run the daemon as a service of systemd, for an installation that no package has made one for.
 
-Promises: writes one unit file, in one step, and only over one that it has written itself; a configuration with a
-mistake is not made a service. Must not: start programs itself.
+Promises: writes one unit file, in one step, and only over one that it has written itself; drop-ins beside it stay; a
+configuration with a mistake is not made a service. Must not: start programs itself.
 """
 
 import os
 import shutil
 import subprocess
 import sys
+from typing import NamedTuple
 
 from sdsuper.cli.options import UsageError, parse
+from sdsuper.cli.program_service import SECRETS, units
 from sdsuper.config.load import load, search
+from sdsuper.config.model import Model, TargetKind
 from sdsuper.config.search import search_paths
 from sdsuper.errors import ConfigError
 from sdsuper.system.host import RealHost
-from sdsuper.systemd.unit import MARK, unit
+from sdsuper.systemd.program_unit import SANDBOXES, Made
+from sdsuper.systemd.unit import HARDENINGS, MARK, Plan, unit, user_unit
 
 FOLDER = "/etc/systemd/system"
+USER_FOLDER = "systemd/user"            # below XDG_CONFIG_HOME
 PACKAGED = ("/usr/lib/systemd/system", "/lib/systemd/system")
 BOOTED = "/run/systemd/system"          # is there when systemd is the init system (sd_booted(3))
 ACTIONS = ("start", "stop", "restart", "status")
+STOP_SECONDS_LEAST, STOP_SECONDS_MORE = 90, 10
 
 _TABLE = {
     "-c": ("configuration", True), "--configuration": ("configuration", True), "--name": ("name", True),
-    "--now": ("now", False), "--print": ("print", False), "-h": ("help", False), "--help": ("help", False),
+    "--now": ("now", False), "--print": ("print", False), "--dry-run": ("print", False), "--user": ("user", False),
+    "--hardening": ("hardening", True), "--program": ("program", True), "--sandbox": ("sandbox", True),
+    "-h": ("help", False), "--help": ("help", False),
 }  # fmt: skip
 
 _HELP = """\
 sdsuper service -- run the daemon as a service of systemd
 
-Usage: sdsuper service install [-c FILE] [--name NAME] [--now] [--print]
-       sdsuper service uninstall|start|stop|restart|status [--name NAME]
+Usage: sdsuper service install|print [-c FILE] [--name NAME] [--user]
+                       [--hardening default|hardened|strict] [--now] [--dry-run]
+       sdsuper service install|print --program PROGRAM [-c FILE] [--name NAME]
+                       [--sandbox off|standard|strict|offline] [--now] [--dry-run]
+       sdsuper service uninstall|start|stop|restart|status [--name NAME] [--user]
 
 -c/--configuration FILE -- the configuration (searched for as the daemon does if not given)
 --name NAME -- the unit is NAME.service (default sdsuper)
+--user -- a service of the user's own systemd, not of the machine's
+--hardening LEVEL -- what the daemon and its programs may not do (docs/install.md)
+--program PROGRAM -- a unit that runs this program without the daemon
+--sandbox LEVEL -- what that program may not do (default standard)
 --now -- start it, too
---print -- print the unit and change nothing
+--dry-run/--print -- print the unit and change nothing, as `print` does
 """
+
+
+class Place(NamedTuple):
+    """Whose systemd it is: where its units lie, and what systemctl is told."""
+
+    folder: str
+    words: tuple[str, ...]
 
 
 def main(argv: list[str]) -> int:
@@ -49,17 +71,33 @@ def main(argv: list[str]) -> int:
             return 0
         if words:
             raise UsageError("positional arguments are not supported: " + " ".join(words))
-        if action not in ("install", "uninstall", *ACTIONS):
+        if action not in ("install", "print", "uninstall", *ACTIONS):
             raise UsageError(f"no such action: {action}" if action else "an action is missing")
         name = _unit_name(options.get("name", "sdsuper"))
+        hardening = options.setdefault("hardening", "default")
+        if hardening not in HARDENINGS:
+            raise UsageError(f"invalid value for --hardening {hardening!r}: {', '.join(HARDENINGS)} expected")
+        if "user" in options and hardening != "default":
+            raise UsageError("--hardening is for the machine's systemd; a user's has none of it")
+        _check_program(options)
     except UsageError as error:
         sys.stderr.write(f"Error: {error}\nFor help, use sdsuper service -h\n")
         return 2
-    if action == "install":
-        return _install(name, options)
+    place = _place("user" in options)
+    if action == "print":
+        options["print"] = ""
+    if action in ("install", "print"):
+        return _install(name, options, place)
     if action == "uninstall":
-        return _uninstall(name)
-    return _systemctl(action, name)
+        return _uninstall(name, place)
+    return _systemctl(action, name, place)
+
+
+def _place(user: bool) -> Place:
+    if not user:
+        return Place(FOLDER, ())
+    home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    return Place(os.path.join(home, USER_FOLDER), ("--user",))
 
 
 def _unit_name(text: str) -> str:
@@ -70,7 +108,15 @@ def _unit_name(text: str) -> str:
     return f"{name}.service"
 
 
-def _install(name: str, options: dict[str, str]) -> int:
+def _check_program(options: dict[str, str]) -> None:
+    sandbox = options.setdefault("sandbox", "standard")
+    if sandbox not in SANDBOXES:
+        raise UsageError(f"invalid value for --sandbox {sandbox!r}: {', '.join(SANDBOXES)} expected")
+    if "program" in options and ("user" in options or options["hardening"] != "default"):
+        raise UsageError("--user and --hardening are for the daemon's unit, not for one of --program")
+
+
+def _install(name: str, options: dict[str, str], place: Place) -> int:
     host = RealHost()
     found = options.get("configuration") or search(host, sys.argv[0])
     if found is None:
@@ -78,58 +124,119 @@ def _install(name: str, options: dict[str, str]) -> int:
                      "-c FILE names one, `sdsuper init -o FILE` makes one")
     config = os.path.abspath(found)
     try:
-        load(config, host)
+        model = load(config, host)
+        if "program" in options:
+            wanted = units(model, config, options["program"], options["sandbox"],
+                           name.removesuffix(".service") if "name" in options else "", place.folder)
+        else:
+            wanted = {name: _daemon_unit(model, config, options)}
     except ConfigError as error:
         return _fail(f"{error.refusing}\nno service is made of a configuration with mistakes")
-    command = os.path.abspath(shutil.which(sys.argv[0]) or sys.argv[0])
-    daemon = os.path.join(os.path.dirname(command), "sdsuperd")
-    try:
-        text = f"{MARK}\n{unit(command, daemon, config)}"
     except ValueError as error:
         return _fail(str(error))
     if "print" in options:
-        sys.stdout.write(text)
+        sys.stdout.write("\n".join(made.text for made in wanted.values()))
         return 0
-    if not os.access(daemon, os.X_OK):
-        return _fail(f"{daemon} is not there or not executable")
-    wrong = _in_the_way(name) or _write(os.path.join(FOLDER, name), text)
+    return _put(wanted, config, options, place)
+
+
+def _daemon_unit(model: Model, config: str, options: dict[str, str]) -> Made:
+    """The daemon's own. Raises ValueError."""
+    command = os.path.abspath(shutil.which(sys.argv[0]) or sys.argv[0])
+    daemon = os.path.join(os.path.dirname(command), "sdsuperd")
+    if "print" not in options and not os.access(daemon, os.X_OK):
+        raise ValueError(f"{daemon} is not there or not executable")
+    plan = Plan(command, daemon, config, options["hardening"], _stop_seconds(model), _writable(model),
+                _systemd_version())
+    return Made(f"{MARK}\n{user_unit(plan) if 'user' in options else unit(plan)}", "", ())
+
+
+def _put(wanted: dict[str, Made], config: str, options: dict[str, str], place: Place) -> int:
+    """Write the units and enable them."""
+    if "user" in options:
+        os.makedirs(place.folder, exist_ok=True)
+    wrong = next(filter(None, (_in_the_way(name, place) for name in wanted)), "")
+    for name, made in wanted.items() if not wrong else ():
+        path = os.path.join(place.folder, name)
+        if made.secrets:
+            wrong = wrong or _write(path.removesuffix(".service") + SECRETS, made.secrets, 0o600)
+        wrong = wrong or _write(path, made.text)
     if wrong:
         return _fail(wrong)
-    sys.stdout.write(f"{FOLDER}/{name} written, for {config}\n")
+    for name, made in wanted.items():
+        sys.stdout.write(f"{place.folder}/{name} written, for {config}\n")
+        sys.stdout.write("".join(f"    {note}\n" for note in made.notes))
     if not _running():
         sys.stdout.write("systemd does not run here: the service is there from the next boot with systemd on, "
-                         f"once it is enabled (systemctl enable {name})\n")
+                         f"once it is enabled (systemctl enable {' '.join(wanted)})\n")
         return 0
-    return _call("daemon-reload") or _call("enable", *["--now"] * ("now" in options), name)
+    if "user" in options:
+        sys.stdout.write("it ends with your last session, unless `loginctl enable-linger` says otherwise\n")
+    if "program" in options and "now" in options:
+        sys.stdout.write("the daemon may run the program, too: take it out of the configuration\n")
+    return _call(place, "daemon-reload") or _call(place, "enable", *["--now"] * ("now" in options), *wanted)
 
 
-def _uninstall(name: str) -> int:
-    path = os.path.join(FOLDER, name)
+def _stop_seconds(model: Model) -> int:
+    """How long the programs may take to stop, one group after the other."""
+    longest = [max((len(process.stopsignals) * process.stopwaitsecs for process in group.processes), default=0)
+               for group in model.groups]
+    return max(STOP_SECONDS_LEAST, sum(longest) + STOP_SECONDS_MORE)
+
+
+def _writable(model: Model) -> list[str]:
+    """The directories that the daemon and its programs write to, as far as the configuration says it."""
+    settings = model.supervisord
+    files = [settings.pidfile, settings.control_socket, *(server.file for server in model.servers if server.file)]
+    folders = [settings.childlogdir]
+    targets = [settings.logfile]
+    for group in model.groups:
+        for process in group.processes:
+            targets += [*process.stdout.targets, *process.stderr.targets]
+            folders += [process.directory] if process.directory else []
+    files += [target.path for target in targets if target.kind is TargetKind.FILE]
+    return sorted({*folders, *(os.path.dirname(file) for file in files)} - {"/"})
+
+
+def _systemd_version() -> int:
+    """0 where there is none."""
+    try:
+        said = subprocess.run(["systemctl", "--version"], capture_output=True, text=True, check=True).stdout.split()
+    except (OSError, subprocess.CalledProcessError):
+        return 0
+    return int(said[1]) if len(said) > 1 and said[1].isdigit() else 0
+
+
+def _uninstall(name: str, place: Place) -> int:
+    path = os.path.join(place.folder, name)
     if not os.path.exists(path):
         return _fail(f"{path} is not there")
     if not _is_ours(path):
         return _fail(f"{path} was not written by `sdsuper service install`; it stays")
-    status = _call("disable", "--now", name) if _running() else 0
+    status = _call(place, "disable", "--now", name) if _running() else 0
     try:
         os.unlink(path)
+        secrets = path.removesuffix(".service") + SECRETS
+        if os.path.exists(secrets):
+            os.unlink(secrets)
     except OSError as error:
         return _fail(f"cannot remove {path}: {error.strerror}")
     sys.stdout.write(f"{path} removed\n")
-    return (_call("daemon-reload") if _running() else 0) or status
+    return (_call(place, "daemon-reload") if _running() else 0) or status
 
 
-def _systemctl(action: str, name: str) -> int:
+def _systemctl(action: str, name: str, place: Place) -> int:
     if not _running():
         return _fail("systemd does not run here")
-    return _call(action, *["--no-pager"] * (action == "status"), name)
+    return _call(place, action, *["--no-pager"] * (action == "status"), name)
 
 
-def _in_the_way(name: str) -> str:
+def _in_the_way(name: str, place: Place) -> str:
     """What keeps us from writing the unit; empty: nothing."""
-    path = os.path.join(FOLDER, name)
+    path = os.path.join(place.folder, name)
     if os.path.lexists(path) and not _is_ours(path):
         return f"{path} is there and was not written by `sdsuper service install`; --name chooses another name"
-    for folder in PACKAGED:
+    for folder in PACKAGED if place.folder == FOLDER else ():
         if os.path.exists(os.path.join(folder, name)):
             return (f"a package has brought {folder}/{name}: `systemctl enable --now {name}` runs it; "
                     "--name chooses another name")
@@ -145,13 +252,13 @@ def _is_ours(path: str) -> bool:
         return False
 
 
-def _write(path: str, text: str) -> str:
+def _write(path: str, text: str, mode: int = 0o644) -> str:
     """Write it beside, then put it in place; returns what is wrong, or nothing."""
     beside = f"{path}.{os.getpid()}"
     try:
-        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644), "w",
+        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "w",
                   encoding="utf-8") as file:
-            os.fchmod(file.fileno(), 0o644)
+            os.fchmod(file.fileno(), mode)
             file.write(text)
         os.rename(beside, path)
     except OSError as error:
@@ -165,9 +272,9 @@ def _running() -> bool:
     return os.path.isdir(BOOTED)
 
 
-def _call(*words: str) -> int:
+def _call(place: Place, *words: str) -> int:
     sys.stdout.flush()
-    return subprocess.run(["systemctl", *words], check=False).returncode
+    return subprocess.run(["systemctl", *place.words, *words], check=False).returncode
 
 
 def _fail(text: str) -> int:

@@ -80,6 +80,12 @@ def _read_main(path: str, host: Host) -> Reading:
     return reading
 
 
+def _is_empty_drop_in(pattern: str, host: Host) -> bool:
+    """Whether a pattern without files is as it should be: a directory for drop-ins (`.d`) that is there and empty."""
+    folder = parent(pattern)
+    return folder.endswith(".d") and pattern.removeprefix(folder).startswith("/*") and host.is_dir(folder)
+
+
 def _read_included(reading: Reading, path: str) -> None:
     """The files of [include], in the order of its patterns."""
     section = reading.sections.get("include")
@@ -96,7 +102,7 @@ def _read_included(reading: Reading, path: str) -> None:
     for pattern in found["files"].split():
         full = pattern if pattern.startswith("/") else f"{base.rstrip('/')}/{pattern}"
         files = reading.host.glob(full)
-        if not files:
+        if not files and not _is_empty_drop_in(full, reading.host):
             reading.warn(place, f'no file matches "{full}"')
         for file in files:
             if normal(file) in seen:

@@ -161,7 +161,7 @@ def _placed(target: LogTarget, host: Host) -> LogTarget:
 
 
 def main_log(text: str, host: Host) -> object:
-    """The daemon's own log: a file, the console or syslog. Supervisor has no NONE here."""
+    """The daemon's own log: a file, the console, syslog or the journal. Supervisor has no NONE here."""
     if text == "/dev/null":
         return LogTarget(TargetKind.FILE, text)
     if text.lower() in ("none", "off", "auto", "memory"):
@@ -171,8 +171,8 @@ def main_log(text: str, host: Host) -> object:
     if not found:
         raise ValueError("cannot be empty (path expected)")
     first = _placed(found[0], host)
-    if first.kind not in (TargetKind.FILE, TargetKind.CONSOLE, TargetKind.SYSLOG):
-        raise refused(text, "the daemon's log", "path, /dev/stdout or syslog")
+    if first.kind not in (TargetKind.FILE, TargetKind.CONSOLE, TargetKind.SYSLOG, TargetKind.JOURNAL):
+        raise refused(text, "the daemon's log", "path, /dev/stdout, syslog or journal")
     if len(found) > 1:
         note = f"only the first of {len(found)} targets is used by this version"
     return Noted(first, note) if note else first

@@ -8,6 +8,8 @@ Durations are seconds, sizes bytes, paths absolute unless said otherwise.
 from enum import Enum
 from typing import NamedTuple
 
+from sdsuper.config.sandbox import Sandbox
+
 
 class Where(NamedTuple):
     """A place in a configuration file: path as given, line from 1."""
@@ -69,7 +71,8 @@ class TargetKind(Enum):
     AUTO = "auto"          # a file of ours in childlogdir; `path` is empty until the daemon names it
     FILE = "file"          # `path`
     CONSOLE = "console"    # `path` is /dev/stdout or /dev/stderr: the daemon's own
-    SYSLOG = "syslog"      # the local syslog; `path` is empty
+    SYSLOG = "syslog"      # the local syslog, or the journal where there is one; `path` is empty
+    JOURNAL = "journal"    # the systemd journal; `path` is empty
     REMOTE = "remote"      # Go's `syslog @udp:host:port`; `path` is that text; not yet acted on
     MEMORY = "memory"      # Go's `memory`; not yet acted on
 
@@ -119,6 +122,9 @@ class ProcessConfig(NamedTuple):
     rlimits: tuple[tuple[str, int, int], ...]     # (name as in RLIMIT_NAME, lower case, soft, hard); -1 is infinity
     leftovers: bool                               # `leftovers=kill`: end what a finished run leaves in its cgroup
     user_environment: bool                        # set HOME, USER, LOGNAME, SHELL for `user=`
+    limits: tuple[tuple[str, str], ...]           # (cgroup file, what is written into it), sorted
+    limits_optional: bool                         # a limit that cannot be set is a warning, and no reason not to start
+    sandbox: Sandbox | None                       # None: the daemon's own rights and surroundings
     later: tuple[tuple[str, object], ...]         # options that are read and checked, but not yet acted on
 
     @property
@@ -186,7 +192,7 @@ class Server(NamedTuple):
 class SupervisordConfig(NamedTuple):
     """[supervisord]: the daemon itself."""
 
-    logfile: LogTarget                 # FILE, CONSOLE or SYSLOG
+    logfile: LogTarget                 # FILE, CONSOLE, SYSLOG or JOURNAL
     logfile_maxbytes: int
     logfile_backups: int
     loglevel: str                      # critical error warn info debug trace blather

@@ -12,6 +12,8 @@ from sdsuper.config.expand import Names, environment_names
 from sdsuper.config.model import FcgiSocket, LogConfig, LogTarget, ProcessConfig, TargetKind
 from sdsuper.config.reading import NOT_YET, Reading
 from sdsuper.config.row import Row, Scope
+from sdsuper.config.rows_sandbox import SANDBOX_OPTIONS
+from sdsuper.config.sandbox import Sandbox, sandbox
 from sdsuper.config.source import Entry, Section
 
 Variables = tuple[tuple[str, str], ...]
@@ -38,6 +40,7 @@ class Recipe:
         self.each: list[tuple[Row, Entry]] = []
         self.later: list[tuple[str, object]] = []
         self.rlimits: list[tuple[str, int, int]] = []
+        self.limits: list[tuple[str, str]] = []
         self.entries: dict[str, Entry] = {}
         self.values: dict[str, Any] = dict(reading.defaults(kind))
         self.broken = False
@@ -58,6 +61,8 @@ class Recipe:
                 self.later.append((row.name, found.value))
         elif row.field == "rlimits":
             self.rlimits.append((row.name[7:], *found.value))
+        elif row.field == "limits":
+            self.limits.append((row.name.replace("_", "."), found.value))
         else:
             into[row.name] = found.value
 
@@ -199,8 +204,16 @@ def _record(recipe: Recipe, found: dict[str, Any], name: str, variables: Variabl
         found["exitcodes"], found["stopsignal"], found["stopwaitsecs"], found["stopasgroup"], found["killasgroup"],
         found["redirect_stderr"], _log(recipe, found, "stdout"), stderr, found["serverurl"], found["nice"],
         share(tuple(sorted(recipe.rlimits))), found["leftovers"], found["user_environment"],
+        share(tuple(sorted(recipe.limits))), found["limits_unsupported"], _sandbox(recipe, found),
         tuple(sorted(recipe.later)),
     )
+
+
+def _sandbox(recipe: Recipe, found: dict[str, Any]) -> Sandbox | None:
+    if recipe.entries.keys().isdisjoint(SANDBOX_OPTIONS):
+        return None
+    made = sandbox(found, recipe.entries.keys(), recipe.reading.host.uid == 0, recipe.error)
+    return None if made == Sandbox() else recipe.reading.share(made)
 
 
 def _log(recipe: Recipe, found: dict[str, Any], stream: str) -> LogConfig:

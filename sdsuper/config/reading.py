@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from sdsuper.config.expand import Names, environment_names, expand
 from sdsuper.config.lookup import Host, absolute, parent
 from sdsuper.config.model import Problem, Severity, Where
-from sdsuper.config.row import Row
+from sdsuper.config.row import Row, Scope
 from sdsuper.config.settings import ROWS, option_hint
 from sdsuper.config.source import DEFAULT, Entry, Section, parse
 from sdsuper.config.values import Noted
@@ -148,7 +148,7 @@ class Reading:
 
     def value(self, row: Row, entry: Entry, names: Names) -> Converted:
         """The entry's value; what is wrong with it is noted."""
-        text = self.text(entry, names)
+        text = entry.value if row.scope is Scope.NOTHING else self.text(entry, names)
         if text is None:
             return Converted(None, None, "")
         found = self.convert(row, text)
@@ -176,7 +176,7 @@ class Reading:
         """The defaults of a program's kind of section, made once. Not to be changed."""
         found = self._defaults.get(kind)
         if found is None:
-            rows = (row for row in ROWS[kind].values() if row.field not in ("later", "rlimits"))
+            rows = (row for row in ROWS[kind].values() if row.field not in ("later", "rlimits", "limits"))
             found = {row.name: self.default(row) for row in rows}
             self._defaults[kind] = found
         return found

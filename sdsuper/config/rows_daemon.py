@@ -12,8 +12,8 @@ _UNIX = ("unix_http_server",)
 _CTL = ("supervisorctl",)
 
 DAEMON_ROWS = (
-    Row("logfile", _D, "supervisord.log", "The daemon's own log: a path, `/dev/stdout`, `/dev/stderr` or `syslog`. A "
-        "relative path starts at the directory the daemon was started in.", find=lookup.main_log),
+    Row("logfile", _D, "supervisord.log", "The daemon's own log: a path, `/dev/stdout`, `/dev/stderr`, `journal` or "
+        "`syslog`. A relative path starts at the directory the daemon was started in.", find=lookup.main_log),
     Row("logfile_maxbytes", _D, "50MB", "The size at which the daemon's log is rotated; 0 is never.", values.size,
         aliases=("logfileMaxbytes",)),
     Row("logfile_backups", _D, "10", "How many rotated logs are kept.", values.count, aliases=("logfileBackups",)),

@@ -19,9 +19,9 @@ def _stream(name: str, other: str) -> tuple[Row, ...]:
     """The rows of one output stream."""
     return (
         Row(f"{name}_logfile", _P, "AUTO", f"Where the standard {other} goes: a path, `AUTO` (a file in "
-            "`childlogdir`), `NONE`, `syslog`, `/dev/stdout` or `/dev/stderr` (the daemon's own), or several of them "
-            "with a comma and a blank between.", find=lookup.targets, change=_RESTART, scope=_EACH,
-            field=f"{name}.targets"),
+            "`childlogdir`), `NONE`, `journal` (systemd's), `syslog` (the journal where there is one, else /dev/log), "
+            "`/dev/stdout` or `/dev/stderr` (the daemon's own), or several of them with a comma and a blank between.",
+            find=lookup.targets, change=_RESTART, scope=_EACH, field=f"{name}.targets"),
         Row(f"{name}_logfile_maxbytes", _P, "50MB", "The size at which the log is rotated; 0 is never.", values.size,
             change=_LIVE, scope=_EACH, field=f"{name}.maxbytes"),
         Row(f"{name}_logfile_backups", _P, "10", "How many rotated logs are kept; 0 is none.", values.count,
@@ -30,7 +30,7 @@ def _stream(name: str, other: str) -> tuple[Row, ...]:
             "0 is no capture.", values.size, change=_LIVE, scope=_ONCE, field=f"{name}.capture_maxbytes"),
         Row(f"{name}_events_enabled", _P, "false", "Whether output makes PROCESS_LOG events.", values.boolean,
             change=_LIVE, scope=_ONCE, field=f"{name}.events_enabled"),
-        Row(f"{name}_syslog", _P, "false", "Whether output goes to syslog as well, each line after the process's name.",
+        Row(f"{name}_syslog", _P, "false", "Whether output goes to `syslog` as well.",
             values.boolean, change=_RESTART, scope=_EACH, field=f"{name}.targets"),
     )
 

@@ -27,6 +27,8 @@ def log_target(text: str) -> LogTarget | None:
         return LogTarget(TargetKind.AUTO)
     if word == "syslog":
         return LogTarget(TargetKind.SYSLOG)
+    if word == "journal":
+        return LogTarget(TargetKind.JOURNAL)
     if word == "memory":
         return LogTarget(TargetKind.MEMORY)
     if text in _CONSOLES:

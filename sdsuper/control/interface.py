@@ -80,6 +80,31 @@ type Listener (
   password: ?string
 )
 
+# The present run of a process (pid 0: there is none) and the directory of its cgroup, where the kernel tells everybody
+# what it uses.
+type Run (
+  name: string,
+  group: string,
+  pid: int,
+  frozen: bool,
+  cgroup: ?string
+)
+
+type Setting (
+  name: string,
+  value: string
+)
+
+# A process: its options that are not the default, and what the kernel says of its child (pid 0: there is none). Values
+# of variables and credentials are in neither.
+type Effective (
+  name: string,
+  group: string,
+  pid: int,
+  options: []Setting,
+  in_force: []Setting
+)
+
 # What became of one process; fault is Supervisor's name for it, SUCCESS (80) when all went well.
 type Result (
   name: string,
@@ -106,10 +131,15 @@ method GetState() -> (
 )
 method List(name: ?string) -> (processes: []Process)
 method ListConfigs() -> (configs: []Config)
+method Cat(name: string) -> (processes: []Effective)
 
 method Start(name: string, wait: ?bool) -> (results: []Result)
 method Stop(name: string, wait: ?bool) -> (results: []Result)
 method Signal(name: string, signal: string) -> (results: []Result)
+method ListRuns(name: ?string) -> (runs: []Run)
+# Nothing of a frozen process and of what it has started runs until it is thawed; a stop thaws it.
+method Freeze(name: string) -> (results: []Result)
+method Thaw(name: string) -> (results: []Result)
 method WriteStdin(name: string, data: string) -> ()
 
 # The reply carries a read-only descriptor of the log (SCM_RIGHTS). Without a name: the daemon's own log.
@@ -147,8 +177,9 @@ class Level(IntEnum):
 
 
 LEVELS = {
-    "GetState": Level.OPERATE, "List": Level.OPERATE, "ListConfigs": Level.OPERATE, "Start": Level.OPERATE,
-    "Stop": Level.OPERATE, "Signal": Level.OPERATE, "WriteStdin": Level.ADMIN, "OpenLog": Level.OPERATE,
+    "GetState": Level.OPERATE, "List": Level.OPERATE, "ListConfigs": Level.OPERATE, "Cat": Level.OPERATE,
+    "Start": Level.OPERATE, "Stop": Level.OPERATE, "Signal": Level.OPERATE, "ListRuns": Level.OPERATE,
+    "Freeze": Level.OPERATE, "Thaw": Level.OPERATE, "WriteStdin": Level.ADMIN, "OpenLog": Level.OPERATE,
     "ClearLogs": Level.ADMIN, "ReopenLogs": Level.OPERATE, "Reread": Level.OPERATE, "Update": Level.ADMIN,
     "AddGroup": Level.ADMIN, "RemoveGroup": Level.ADMIN, "Shutdown": Level.ADMIN, "SendEvent": Level.ADMIN,
     "OpenFace": Level.FACE, "OpenConnection": Level.FACE,

@@ -163,13 +163,14 @@ class Server:
     """Takes connections of a socket that `listen` made at `path`, and hands checked calls to `handle`."""
 
     def __init__(self, loop: Loop, path: str, listener: socket.socket, group: int | None,
-                 handle: Callable[[Call], object]) -> None:
+                 handle: Callable[[Call], object], remains: bool = False) -> None:
+        """`remains`: the socket is systemd's, and stays when the server is closed."""
         self.loop, self._path, self._group, self._handle = loop, path, group, handle
         self.connections: set[Connection] = set()
         self._adopted: set[Connection] = set()
         self._schema: Schema | None = None
         self._listener = listener
-        self._identity = sockets.identity(path)
+        self._identity = None if remains else sockets.identity(path)
         loop.watch(self._listener.fileno(), EPOLLIN, self._accept)
 
     def close(self) -> None:
@@ -289,8 +290,13 @@ def _tell_denied(peer: socket.socket) -> None:
         pass                            # it has gone already
 
 
-def listen(path: str, group: int | None) -> socket.socket:
-    """A listening socket at `path`, for its owner alone or also for a group. Raises StartError."""
+def listen(path: str, group: int | None, passed: sockets.Passed = sockets.NONE_PASSED) -> socket.socket:
+    """A listening socket at `path`, for its owner alone or also for a group, or the one that systemd has opened there.
+    Raises StartError.
+    """
+    found = passed.unix(path)
+    if found is not None:
+        return found
     make_directory(path, os.geteuid(), os.getegid())
     try:
         return sockets.listen_unix(path, 0o600 if group is None else 0o660, gid=-1 if group is None else group)

@@ -21,7 +21,8 @@ def describe(process: Process, now: float, offset: float) -> str:
     if state in (State.STOPPED, State.EXITED):
         if not process.ended:
             return "Not started"
-        return strftime("%b %d %I:%M %p", localtime(process.ended + offset))
+        date = strftime("%b %d %I:%M %p", localtime(process.ended + offset))
+        return f"{date}; out of memory" if process.exit is not None and process.exit.oom else date
     return ""
 
 
@@ -67,5 +68,5 @@ def _log(log: LogConfig) -> dict[str, Any]:
     return {
         "logfile": "" if first is None else first.path or "AUTO", "maxbytes": log.maxbytes, "backups": log.backups,
         "capture_maxbytes": log.capture_maxbytes, "events_enabled": log.events_enabled,
-        "syslog": TargetKind.SYSLOG in kinds,
+        "syslog": bool(kinds & {TargetKind.SYSLOG, TargetKind.JOURNAL}),
     }

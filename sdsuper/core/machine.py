@@ -41,6 +41,7 @@ from sdsuper.core.vocabulary import (
 
 Outcome = tuple[Process, list[Effect]]
 
+OUT_OF_MEMORY = "Killed by the kernel, out of memory"
 TOO_QUICK = "Exited too quickly (process log may have details)"
 
 
@@ -124,7 +125,8 @@ def _ended_starting(process: Process, input: Exited, policy: ProcessConfig, now:
         process, more = _ended_running(process, input, policy, now)
         return process, [*effects, *more]
     say = Say("warn", f"exited: {policy.name} ({input.exit}; not expected)")
-    ended = process._replace(ended=now, spawnerr=process.spawnerr or TOO_QUICK)
+    reason = OUT_OF_MEMORY if input.exit.oom else TOO_QUICK
+    ended = process._replace(ended=now, spawnerr=process.spawnerr or reason)
     ended, effects = _retry(ended, policy, now)
     return ended, [effects[0], say, *_left_behind(input, policy), *effects[1:]]
 
@@ -134,7 +136,8 @@ def _ended_running(process: Process, input: Exited, policy: ProcessConfig, now: 
     publish = _enter(process, State.EXITED, expected)
     word = "expected" if expected else "not expected"
     say = Say("info" if expected else "warn", f"exited: {policy.name} ({input.exit}; {word})")
-    spawnerr = process.spawnerr or ("" if expected else f"Bad exit code {input.exit.code}")
+    reason = OUT_OF_MEMORY if input.exit.oom else f"Bad exit code {input.exit.code}"
+    spawnerr = process.spawnerr or ("" if expected else reason)
     ended = process._replace(state=State.EXITED, goal=Goal.DOWN, pid=0, deadline=None, ended=now, exit=input.exit,
                              spawnerr=spawnerr)
     effects: list[Effect] = [publish, say, *_left_behind(input, policy)]

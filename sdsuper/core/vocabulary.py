@@ -40,16 +40,18 @@ class Goal(Enum):
 
 
 class Exit(NamedTuple):
-    """How a child ended: an exit code (0 to 255), or -1 and the signal that ended it."""
+    """How a child ended: an exit code (0 to 255), or -1 and the signal that ended it. `oom`: for lack of memory."""
 
     code: int
     signal: int = 0
     core: bool = False
+    oom: bool = False
 
     def __str__(self) -> str:
         if not self.signal:
             return f"exit status {self.code}"
-        return f"terminated by {signal_name(self.signal)}" + (" (core dumped)" if self.core else "")
+        more = " (core dumped)" if self.core else " (out of memory)" if self.oom else ""
+        return f"terminated by {signal_name(self.signal)}{more}"
 
     @classmethod
     def from_wait(cls, status: int) -> "Exit":

@@ -42,6 +42,12 @@ class Daemon(Protocol):
     def shutdown(self) -> None:
         """Begin to end."""
 
+    def reloaded(self, changes: list[dict[str, str]]) -> None:
+        """A new configuration has been taken over."""
+
+    def reload_refused(self, error: ConfigError) -> None:
+        """A new configuration cannot be read."""
+
     def reopen_logs(self) -> None:
         """As on SIGUSR2."""
 
@@ -51,7 +57,7 @@ class Commands:
 
     def __init__(self, daemon: Daemon, engine: Engine, updates: Updates, waiting: Waiting) -> None:
         self._daemon, self._engine, self._updates, self._waiting = daemon, engine, updates, waiting
-        self._listing = Listing(engine.outputs, engine.trees)
+        self._listing = Listing(engine.outputs, engine.trees, engine.resources)
         self._methods: dict[str, Callable[[Call], None]] = {
             "GetState": self._get_state, "List": self._list, "ListConfigs": self._list_configs, "Start": self._start,
             "Stop": self._stop, "Signal": self._signal, "WriteStdin": self._write_stdin, "OpenLog": self._open_log,
@@ -274,7 +280,15 @@ class Commands:
                     "changed": [change.new.name for change in plan.changed]})
 
     def _update(self, call: Call) -> None:
-        self._updates.update(call.parameters.get("groups"), lambda changes: call.reply({"changes": changes}))
+        def done(changes: list[dict[str, str]]) -> None:
+            self._daemon.reloaded(changes)
+            call.reply({"changes": changes})
+
+        try:
+            self._updates.update(call.parameters.get("groups"), done)
+        except ConfigError as error:
+            self._daemon.reload_refused(error)
+            raise
 
     def _add_group(self, call: Call) -> None:
         self._updates.add(call.parameters["name"])

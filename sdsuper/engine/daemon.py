@@ -14,35 +14,42 @@ from select import PIPE_BUF, POLLOUT, poll
 from socket import socket
 from time import monotonic
 
-from sdsuper.config.model import Model, Problem, Severity, TargetKind
+from sdsuper.config.model import Model, Problem, Severity
 from sdsuper.control.server import Server, listen, make_directory
 from sdsuper.core.policy import resigned
 from sdsuper.core.roster import Slot, StopOrder
 from sdsuper.core.vocabulary import Publish, State, Stop
+from sdsuper.engine import entries
 from sdsuper.engine.announce import Announcements
+from sdsuper.engine.cat import CatCommand
 from sdsuper.engine.commands import Commands
 from sdsuper.engine.face import Face, Listener, bind
 from sdsuper.engine.fastcgi import FastCgi
 from sdsuper.engine.launching import Surroundings
 from sdsuper.engine.listeners import Listeners
 from sdsuper.engine.outputs import Outputs
+from sdsuper.engine.ownlog import OwnLog
 from sdsuper.engine.pidfile import Pidfile
+from sdsuper.engine.resources import Resources
+from sdsuper.engine.runs import RunCommands
+from sdsuper.engine.service import Service
 from sdsuper.engine.supervise import Engine
 from sdsuper.engine.trees import Trees
 from sdsuper.engine.update import Updates
 from sdsuper.engine.waiting import Waiting
 from sdsuper.errors import ConfigError, StartError
+from sdsuper.logs.journal import Journal
 from sdsuper.logs.main import MainLog
-from sdsuper.logs.sinks import ConsoleSink, FileSink, Sink, SyslogSink
+from sdsuper.logs.sinks import ConsoleSink
 from sdsuper.system import process as system
 from sdsuper.system.cgroup import CgroupTree
 from sdsuper.system.limits import raise_limits
 from sdsuper.system.loop import Loop
+from sdsuper.system.sockets import Passed
 
 #: Meant for the daemon alone; a program that got them would speak to systemd in the daemon's name.
 PRIVATE = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "FDSTORE",
            "INVOCATION_ID", "CREDENTIALS_DIRECTORY", "JOURNAL_STREAM", "MANAGERPID", "SYSTEMD_EXEC_PID")
-SYSLOG_PRIORITY = 3 << 3 | 6       # daemon.info
 CONSOLE_WAIT = 2.0                 # seconds at the end for who reads our stdout and stderr
 WAITING_REPORT = 3.0               # seconds between two lines that say whom the shutdown waits for
 
@@ -55,8 +62,9 @@ class Daemon:
         self.identifier = model.supervisord.identifier
         self._read, self._foreground = read, foreground
         self._environment = {key: value for key, value in environment.items() if key not in PRIVATE}
-        self._notify = environment.get("NOTIFY_SOCKET")
+        self._systemd = {key: environment[key] for key in PRIVATE if key in environment}
         self._consoles: dict[int, ConsoleSink] = {}
+        self._journal = Journal()
         self._order: StopOrder | None = None
         self._server: Server | None = None
         self._face: Face | None = None
@@ -67,6 +75,7 @@ class Daemon:
     def run(self) -> int:
         """Start, supervise, end; returns the exit status. Raises StartError, before anything is in the background."""
         settings = self.model.supervisord
+        self._passed = Passed(self._systemd, os.getpid(), system.FIRST_FD)
         system.reserve_low_fds()
         raised = raise_limits(settings.minfds, settings.minprocs)
         cgroups = CgroupTree.find(settings.cgroup, settings.identifier, settings.pidfile, settings.user)
@@ -96,6 +105,7 @@ class Daemon:
             self._pidfile.remove()
             self.log.flush()
             deadline = monotonic() + CONSOLE_WAIT
+            self._journal.flush_last(deadline)
             for sink in self._consoles.values():
                 sink.flush_last(deadline)
             self._loop.close()
@@ -115,16 +125,17 @@ class Daemon:
             except OSError as error:
                 raise StartError(f"can't chdir into {settings.directory!r}: {error.strerror}") from None
         os.umask(settings.umask)
-        self._open_log()
+        own = OwnLog(settings, self._journal, self._console, self._systemd.get("JOURNAL_STREAM"), _complain)
+        own.open(self.log, self._foreground)
         self._pidfile = Pidfile(settings.pidfile)
         try:
             try:
                 self._launcher = system.Launcher()
             except OSError as error:
                 raise StartError(f"cannot use {error.filename or 'sdsuper-exec'}: {error.strerror}") from None
-            listeners = bind(self.model.servers)
+            listeners = bind(self.model.servers, self._passed)
             try:
-                return listen(settings.control_socket, settings.control_group), listeners
+                return listen(settings.control_socket, settings.control_group, self._passed), listeners
             except StartError:
                 for each in listeners:
                     each.close()
@@ -153,25 +164,6 @@ class Daemon:
             raise StartError(f"cannot become user {user.name}: {error.strerror}") from None
         self.log.write("info", f"Set uid to user {user.uid} succeeded")
 
-    def _open_log(self) -> None:
-        settings = self.model.supervisord
-        sinks: list[Sink] = []
-        kind, path = settings.logfile
-        if kind is TargetKind.SYSLOG:
-            sinks.append(SyslogSink(settings.identifier, SYSLOG_PRIORITY, _complain))
-        elif kind is TargetKind.CONSOLE:
-            sinks.append(self._console(path))
-        else:
-            file = FileSink(path, settings.logfile_maxbytes, settings.logfile_backups, None, _complain)
-            try:
-                file.open()
-            except OSError as error:
-                raise StartError(f"cannot open log file {path}: {error.strerror}") from None
-            sinks.append(file)
-        if self._foreground and not settings.silent and kind is not TargetKind.CONSOLE:
-            sinks.append(self._console("/dev/stdout"))
-        self.log.sinks = sinks
-
     def _console(self, path: str) -> ConsoleSink:
         """The one sink of the daemon's stdout or stderr."""
         fd = 2 if path.endswith(("stderr", "/2")) else 1
@@ -187,26 +179,34 @@ class Daemon:
         elif earlier := sum(cgroups.count(path) for path in cgroups.leftovers()):
             self.log.write("warn", f"{earlier} processes of an earlier daemon still run, unsupervised, in the cgroups "
                                    f"of {cgroups.directory}")
+        self._journal.attend(self._loop)
         copy = self._report if self.log.takes("debug") else None
-        outputs = Outputs(settings.childlogdir, settings.identifier, self._console, self._report, copy)
+        outputs = Outputs(settings.childlogdir, settings.identifier, self._console, self._journal,
+                          self._report, copy)
         if not settings.nocleanup:
             outputs.clean()
         url = self.model.servers[0].url if self.model.servers else None
         environment = {**self._environment, "SUPERVISOR_ENABLED": "1"}
         trees = Trees(self._loop, cgroups, f"{os.getpid()}-{int(monotonic() * 1000)}")
-        self._engine = Engine(self._loop, self.log, self._launcher, trees, outputs,
+        resources = Resources(self._loop, cgroups, self.log)
+        self._engine = Engine(self._loop, self.log, self._launcher, trees, outputs, resources,
                               Surroundings(environment, url, limits, settings.strip_ansi))
         for console in self._consoles.values():
             self._engine.attend(console)
         FastCgi(self._engine)
+        self._service = Service(self._loop, self.log, self._engine.roster, self._systemd, os.getpid())
         waiting = Waiting()
         self._listeners = Listeners(self._engine, self.identifier)
         self._announcements = Announcements(self._engine, self._listeners)
-        self._engine.listeners += [self._announcements.state_heard, waiting.heard, self._heard]
+        self._engine.listeners += [self._announcements.state_heard, waiting.heard, self._service.heard, self._heard]
         self._updates = Updates(self, self._engine, waiting)
         commands = Commands(self, self._engine, self._updates, waiting)
-        self._server = Server(self._loop, settings.control_socket, listener, settings.control_group, commands.handle)
+        self._server = Server(self._loop, settings.control_socket, listener, settings.control_group, commands.handle,
+                              settings.control_socket in self._passed.paths)
         self._face = Face(self._engine, self._server, listeners, settings)
+        commands.add("Cat", CatCommand(self._engine).cat)
+        for name, method in RunCommands(self._engine).methods.items():
+            commands.add(name, method)
         commands.add("SendEvent", self._announcements.send)
         commands.add("OpenFace", self._face.open_face)
         commands.add("OpenConnection", self._face.open_connection)
@@ -229,10 +229,12 @@ class Daemon:
             self._say_problem(problem)
         if self._face is not None and self._face.trouble:
             self.log.write("error", self._face.trouble)
+        for place in self._passed.close():
+            self.log.write("warn", f"a socket at {place} was handed over, and no section has it")
         self._updates.begin(self._announcements.running)
         self.log.flush()
         gc.freeze()                                    # what is there now stays: no collection need look at it again
-        self._engine.when_idle(lambda: self._tell_systemd("READY=1"))
+        self._engine.when_idle(self._service.ready)
         self._loop.run()
 
     def read_config(self) -> Model:
@@ -266,16 +268,32 @@ class Daemon:
         else:
             self.log.write("info", "received SIGHUP: reading the configuration again")
             try:
-                self._updates.update(None, self._reloaded)
+                self._updates.update(None, self.reloaded)
             except ConfigError as error:
-                for problem in error.problems:
-                    self._say_problem(problem)
-                self.log.write("error", "the configuration was not taken over, everything goes on as it was")
+                self.reload_refused(error)
         self.log.flush()
 
-    def _reloaded(self, changes: list[dict[str, str]]) -> None:
+    def reloading(self, under_way: bool) -> None:
+        """A new configuration is about to be taken over, or is not after all."""
+        if under_way:
+            self._service.reloading()
+        else:
+            self._service.reloaded()
+
+    def reload_refused(self, error: ConfigError) -> None:
+        """Say why a new configuration was not taken over."""
+        self._service.reloaded(error.refusing)
+        for problem in error.problems:
+            self._say_problem(problem)
+        self.log.write("error", "the configuration was not taken over, everything goes on as it was",
+                       entries.RELOAD_REFUSED)
+
+    def reloaded(self, changes: list[dict[str, str]]) -> None:
+        """Say what a new configuration has changed."""
+        self._service.reloaded()
         done = ", ".join(f"{change['group']} {change['kind']}" for change in changes if change["kind"] != "stopped")
-        self.log.write("info", f"configuration taken over: {done or 'nothing has changed'}")
+        self.log.write("info", f"configuration taken over: {done or 'nothing has changed'}",
+                       entries.RELOADED)
 
     def _asked_to_reopen(self) -> None:
         self.log.write("info", "received SIGUSR2 indicating log reopen request")
@@ -300,7 +318,6 @@ class Daemon:
         if self.stopping:
             return
         self.stopping = True
-        self._tell_systemd("STOPPING=1")
         self._announcements.stopping()
         self._engine.accept_no_starts()
         self._order = StopOrder(self._engine.roster, self._engine.roster)
@@ -326,24 +343,16 @@ class Daemon:
 
     def _report_waiting(self) -> None:
         if self._order is None or self._order.finished:
+            self._service.stopping([])
             self._loop.stop()
             return
-        names = ", ".join(slot.config.name for slot in self._order.waiting)
-        self.log.write("info", f"waiting for {names} to die")
+        names = [slot.config.name for slot in self._order.waiting]
+        self._service.stopping(names)
+        self.log.write("info", f"waiting for {', '.join(names)} to die")
         self.log.flush()
         self._loop.soon(WAITING_REPORT, self._report_waiting)
 
     # ---- the rest -------------------------------------------------------------------------------------------------
-
-    def _tell_systemd(self, state: str) -> None:
-        if self._notify:
-            try:
-                from sdnotify import SystemdNotifier  # only where somebody listens
-            except ImportError:
-                self._notify = None
-                self.log.write("error", "NOTIFY_SOCKET is set, but the Python package sdnotify is not there")
-                return
-            SystemdNotifier().notify(state)
 
     def _report(self, level: str, text: str) -> None:
         """A line that leaves at once: nothing else may happen for long."""

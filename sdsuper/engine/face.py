@@ -38,12 +38,16 @@ INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ")
 class Listener:
     """One bound socket and the section it belongs to."""
 
-    def __init__(self, server: Server) -> None:
-        """Bind it. Raises StartError."""
+    def __init__(self, server: Server, passed: sockets.Passed) -> None:
+        """Bind it, unless systemd has. Raises StartError."""
         self.server = server
         self._identity: tuple[int, int] | None = None
         try:
-            if server.file is not None:
+            found = (passed.tcp(server.host or "", server.port or 0) if server.file is None
+                     else passed.unix(server.file))
+            if found is not None:
+                self.socket = found
+            elif server.file is not None:
                 self.socket = sockets.listen_unix(server.file, server.chmod, *server.chown)
                 self._identity = sockets.identity(server.file)
             else:
@@ -59,19 +63,19 @@ class Listener:
             raise StartError(what) from None
 
     def close(self) -> None:
-        """Stop listening; a unix socket is removed if it is still ours."""
+        """Stop listening; a unix socket is removed if it is still ours, and not systemd's."""
         self.socket.close()
         if self.server.file is not None:
             sockets.remove(self.server.file, self._identity)
 
 
-def bind(servers: Sequence[Server]) -> list[Listener]:
-    """Bind all that may be opened. Raises StartError, with none of them left open."""
+def bind(servers: Sequence[Server], passed: sockets.Passed) -> list[Listener]:
+    """Bind all that may be opened, or take what systemd has bound. Raises StartError, with none of them left open."""
     made: list[Listener] = []
     try:
         for server in servers:
             if not server.closed:
-                made.append(Listener(server))
+                made.append(Listener(server, passed))
     except StartError:
         for listener in made:
             listener.close()

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from sdsuper.config.model import ProcessConfig
 from sdsuper.config.values import split_command
 from sdsuper.core.roster import Slot
+from sdsuper.engine.sandboxes import Sandboxes
 from sdsuper.engine.trees import Run
 from sdsuper.errors import SpawnError
 from sdsuper.system import process as system
@@ -33,6 +34,7 @@ class Launching:
         self.strip_ansi = surroundings.strip_ansi
         self._surroundings = surroundings
         self._inherited = system.environment_block(surroundings.environment)
+        self.sandboxes = Sandboxes(surroundings.environment)
 
     def own_environment(self, slot: Slot) -> dict[str, str]:
         """What a process gets on top of, or instead of, what the daemon itself was given."""
@@ -68,12 +70,15 @@ class Launching:
     def launch(self, run: Run, path: str, argv: list[str], environment: bytes,
                writers: Mapping[str, int]) -> system.Launch:
         """All of it. `writers` are the descriptors for stdin, stdout and stderr; what has none gets /dev/null."""
-        config = run.slot.config
+        config, sandbox = run.slot.config, run.slot.config.sandbox
+        # the daemon's own directory would be a way around what the program is to see of the file system
+        directory = "/" if config.directory is None and sandbox is not None and sandbox.mounts else config.directory
         return system.Launch(
-            tag=run.tag, path=path, argv=argv, environment=environment, directory=config.directory, umask=config.umask,
+            tag=run.tag, path=path, argv=argv, environment=environment, directory=directory, umask=config.umask,
             user=config.user, nice=config.nice, rlimits=self._limits(config), cgroup=run.tree,
             stdin=writers.get("stdin"), stdout=writers.get("stdout"),
-            stderr=system.SAME_AS_STDOUT if config.redirect_stderr else writers.get("stderr"))
+            stderr=system.SAME_AS_STDOUT if config.redirect_stderr else writers.get("stderr"),
+            no_new_privs=sandbox is not None and sandbox.no_new_privs, steps=self.sandboxes.steps(run))
 
     def _limits(self, config: ProcessConfig) -> tuple[tuple[int, int, int], ...]:
         if not config.rlimits:

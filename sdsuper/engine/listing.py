@@ -15,6 +15,7 @@ from sdsuper.control.show import shown, uptime
 from sdsuper.core.roster import Slot
 from sdsuper.core.vocabulary import Process, State
 from sdsuper.engine.outputs import Outputs
+from sdsuper.engine.resources import Resources
 from sdsuper.engine.trees import Trees
 
 CLOCK_STEP = 0.5       # seconds that the date must have jumped by for the dates of starts and ends to be made again
@@ -27,6 +28,7 @@ class Row(NamedTuple):
     paths: tuple[str, str]
     left: int
     lost: int
+    frozen: bool
     text: str
     notes: str
 
@@ -34,8 +36,8 @@ class Row(NamedTuple):
 class Listing:
     """The rows of one daemon."""
 
-    def __init__(self, outputs: Outputs, trees: Trees) -> None:
-        self._outputs, self._trees = outputs, trees
+    def __init__(self, outputs: Outputs, trees: Trees, resources: Resources) -> None:
+        self._outputs, self._trees, self._resources = outputs, trees, resources
         self._rows: WeakKeyDictionary[Slot, Row] = WeakKeyDictionary()
         self._offset = 0.0
 
@@ -64,22 +66,23 @@ class Listing:
 
     def _row(self, slot: Slot, now: float) -> Row:
         outputs, key = self._outputs, slot.key
-        left, lost = self._trees.left_behind(key), outputs.lost(key)
+        left, lost, frozen = self._trees.left_behind(key), outputs.lost(key), self._resources.frozen(key)
         paths = outputs.path(key, "stdout"), outputs.path(key, "stderr")
         row = self._rows.get(slot)
-        if row is not None and row[:4] == (slot.process, paths, left, lost):
+        if row is not None and row[:5] == (slot.process, paths, left, lost, frozen):
             return row
-        row = self._rows[slot] = self._made(slot, paths, left, lost, now)
+        row = self._rows[slot] = self._made(slot, paths, left, lost, frozen, now)
         return row
 
-    def _made(self, slot: Slot, paths: tuple[str, str], left: int, lost: int, now: float) -> Row:
+    def _made(self, slot: Slot, paths: tuple[str, str], left: int, lost: int, frozen: bool, now: float) -> Row:
         process = slot.process
         fields = shown(slot.config.name, slot.group, process, now, self._offset)
         description = fields.pop("description")
         del fields["now"]
         fields.update(stdout_logfile=paths[0], stderr_logfile=paths[1], leftovers=left, lost_bytes=lost)
-        notes = [f"{left} left behind"] * bool(left) + [f"{lost} bytes of output lost"] * bool(lost)
+        notes = ["frozen"] * frozen + [f"{left} left behind"] * bool(left)
+        notes += [f"{lost} bytes of output lost"] * bool(lost)
         if process.state is not State.RUNNING:
             fields["description"] = "; ".join(filter(None, [description, *notes]))
         text = json.dumps(fields, separators=(",", ":"))
-        return Row(process, paths, left, lost, f"{text[:-1]},", "".join(f"; {note}" for note in notes))
+        return Row(process, paths, left, lost, frozen, f"{text[:-1]},", "".join(f"; {note}" for note in notes))

@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from syslog import LOG_ERR, LOG_INFO, LOG_USER
 
-from sdsuper.config.model import LogConfig, ProcessConfig, TargetKind
+from sdsuper.config.model import LogConfig, LogTarget, ProcessConfig, TargetKind
 from sdsuper.core.roster import Key
 from sdsuper.logs import opening
-from sdsuper.logs.sinks import ConsoleSink, FileSink, Sink, SyslogSink
+from sdsuper.logs.journal import Journal, JournalSink, available, encoded
+from sdsuper.logs.sinks import ConsoleSink, FileSink, Say, Sink, SyslogSink
 
 CHANNELS = ("stdout", "stderr")
+_SEVERITIES = {"stdout": LOG_INFO, "stderr": LOG_ERR}
+_JOURNAL = LogTarget(TargetKind.JOURNAL)
 
 
 class _Copy(Sink):
@@ -34,13 +37,15 @@ class _Copy(Sink):
 
 class Outputs:
     """All sinks of all processes. `childlogdir` and `identifier` are [supervisord]'s, `console` opens a console's
-    sink. `say` has to bring its line (level, text) to the log at once: nothing else may happen for long. `copy`, where
-    given, is a `say` that gets all captured output, too, as Supervisor's log does at level debug.
+    sink, `journal` is the daemon's connection to it. `say` has to bring its line (level, text) to the log at once:
+    nothing else may happen for long. `copy`, where given, is a `say` that gets all captured output, too, as
+    Supervisor's log does at level debug.
     """
 
-    def __init__(self, childlogdir: str, identifier: str, console: Callable[[str], ConsoleSink],
+    def __init__(self, childlogdir: str, identifier: str, console: Callable[[str], ConsoleSink], journal: Journal,
                  say: Callable[[str, str], None], copy: Callable[[str, str], None] | None = None) -> None:
         self._childlogdir, self._identifier, self._console, self._say = childlogdir, identifier, console, say
+        self._journal, self._journal_missed = journal, False
         self._copy = copy
         self._sinks: dict[tuple[Key, str], tuple[Sink, ...]] = {}
         self._paths: dict[tuple[Key, str], str] = {}
@@ -71,8 +76,25 @@ class Outputs:
                 yield self._files[path]
             elif target.kind is TargetKind.CONSOLE:
                 yield self._console(target.path)
+            elif target.kind is TargetKind.JOURNAL or (target.kind is TargetKind.SYSLOG and self._has_journal):
+                if not (target.kind is TargetKind.SYSLOG and _JOURNAL in stream.targets):     # a line arrives once
+                    yield self._journal_sink(key, channel, config, say)
             elif target.kind is TargetKind.SYSLOG:
-                yield SyslogSink(config.name, LOG_USER | (LOG_ERR if channel == "stderr" else LOG_INFO), say)
+                yield SyslogSink(config.name, LOG_USER | _SEVERITIES[channel], say)
+
+    @property
+    def _has_journal(self) -> bool:
+        return available(self._journal.path)
+
+    def _journal_sink(self, key: Key, channel: str, config: ProcessConfig, say: Say) -> JournalSink:
+        if not self._journal_missed and not self._has_journal:
+            self._journal_missed = True
+            self._say("warn", f"{config.name} {channel}: there is no journal ({self._journal.path}): the first lines "
+                              "wait for one, the others are lost; the target syslog takes /dev/log then")
+        return JournalSink(self._journal, _SEVERITIES[channel], encoded((
+            ("SYSLOG_IDENTIFIER", config.name), ("SYSLOG_FACILITY", str(LOG_USER >> 3)),
+            ("SDSUPER_IDENTIFIER", self._identifier), ("SDSUPER_PROGRAM", config.program), ("SDSUPER_GROUP", key[0]),
+            ("SDSUPER_PROCESS", config.name), ("SDSUPER_STREAM", channel))), say)
 
     def _auto(self, name: str, channel: str) -> str:
         alphabet = "abcdefghijklmnopqrstuvwxyz012345"
@@ -132,13 +154,6 @@ class Outputs:
             for sink in self.sinks(key, channel):
                 if isinstance(sink, FileSink):
                     sink.open()
-
-    def begin(self, key: Key, pid: int) -> None:
-        """The run has a process, which syslog's lines are to name."""
-        for channel in CHANNELS:
-            for sink in self.sinks(key, channel):
-                if isinstance(sink, SyslogSink):
-                    sink.pid = pid
 
     def rest(self, key: Key) -> None:
         """No run: keep no descriptors. A file that others use, too, is opened again by its next write."""

@@ -32,8 +32,10 @@ from sdsuper.core.vocabulary import (
     Start,
     signal_name,
 )
+from sdsuper.engine import entries
 from sdsuper.engine.launching import Launching, Surroundings, why
 from sdsuper.engine.outputs import CHANNELS, Outputs
+from sdsuper.engine.resources import Resources
 from sdsuper.engine.stdin import Stdins
 from sdsuper.engine.trees import Run, Trees
 from sdsuper.errors import SpawnError
@@ -59,8 +61,8 @@ class Engine:
     """One daemon's supervision. `listeners` hear of every change of state, in order."""
 
     def __init__(self, loop: Loop, log: MainLog, launcher: system.Launcher, trees: Trees, outputs: Outputs,
-                 surroundings: Surroundings) -> None:
-        self.loop, self.log, self.outputs, self.trees = loop, log, outputs, trees
+                 resources: Resources, surroundings: Surroundings) -> None:
+        self.loop, self.log, self.outputs, self.trees, self.resources = loop, log, outputs, trees, resources
         self.launching = Launching(surroundings)
         self.roster = Roster()
         self.listeners: list[Listener] = []
@@ -74,6 +76,7 @@ class Engine:
         self._stdins = Stdins(loop)
         self._queue: deque[tuple[Slot, Input]] = deque()
         self._working, self._starting = False, True
+        self._news: Input = Start()     # what is being worked at
         self._timer: Timer | None = None
         self._by_pid: dict[int, Run] = {}
         self._by_tag: dict[int, Run] = {}
@@ -118,7 +121,7 @@ class Engine:
 
     def launch(self, launch: system.Launch, ended: Callable[[Exit], object]) -> int:
         """Start a child of the daemon's own, no program; returns its pid. `ended` hears of its end. Raises OSError."""
-        launch = launch._replace(tag=self._next_tag)
+        launch = launch._replace(tag=self._next_tag, steps=self.launching.sandboxes.usual)
         self._next_tag += 1
         pid = self._launcher.spawn(launch)
         self._own[pid] = launch, ended
@@ -128,6 +131,8 @@ class Engine:
         """Give descriptors back; children that are left go on."""
         self.loop.unwatch(self._launcher.report_fd)
         self._launcher.close()
+        self.resources.close()
+        self.launching.sandboxes.close()
         self.trees.close()
 
     def _work(self) -> None:
@@ -141,7 +146,7 @@ class Engine:
                 slot, input = self._queue.popleft()
                 if type(input) is Start and self.roster.get(slot.key) is not slot:
                     continue            # removed while it waited for its turn
-                now = monotonic()
+                now, self._news = monotonic(), input
                 for effect in self.roster.feed(slot, input, now):
                     try:
                         self._perform[type(effect)](slot, effect)
@@ -181,6 +186,8 @@ class Engine:
     def _publish(self, slot: Slot, change: Publish) -> None:
         if slot.process.state in RESTING_STATES:
             self.outputs.rest(slot.key)
+        if self.log.journal is not None:
+            self.log.write_change(*entries.of_change(slot, change, self._news))
         for listener in self.listeners:
             try:
                 listener(slot, change)
@@ -195,8 +202,8 @@ class Engine:
             except Exception as error:
                 self.loop.on_error(error)
 
-    def _say(self, _slot: Slot, say: Say) -> None:
-        self.log.write(say.level, say.text)
+    def _say(self, slot: Slot, say: Say) -> None:
+        self.log.write(say.level, say.text, entries.of_process(slot) if self.log.journal is not None else {})
 
     def _spawn(self, slot: Slot, effect: Spawn) -> None:
         answer: Input
@@ -208,7 +215,9 @@ class Engine:
             self.loop.on_error(error)
             answer = SpawnFailed(effect.run, f"unexpected error to spawn '{slot.config.name}': {error}")
         else:
-            self.outputs.begin(slot.key, run.pid)
+            for stream in run.streams:
+                for sink in stream.sinks:
+                    sink.begin(run.pid)
             self._current[slot.key] = self._by_pid[run.pid] = self._by_tag[run.tag] = run
             answer = Spawned(effect.run, run.pid)
         self._queue.appendleft((slot, answer))
@@ -232,12 +241,18 @@ class Engine:
                 if tap is not None or self.outputs.sinks(key, channel):
                     writers[channel] = self._open_pipe(run, channel, tap)
             run.tree = self.trees.create(run, own)
+            self.resources.begin(run)
+            self.launching.sandboxes.begin(run, own)
             environment = self.launching.environment(own)
             run.pid = self._launcher.spawn(self.launching.launch(run, path, argv, environment, writers))
-        except (OSError, ValueError) as error:      # ValueError: a text that the locale's encoding has not
+        except (OSError, ValueError, SpawnError) as error:      # ValueError: a text that the locale's encoding has not
+            self.resources.end(run, False)
+            self.launching.sandboxes.end(run)
             self.trees.discard(run)
             for stream in tuple(run.streams):
                 self._pump.end(stream)
+            if isinstance(error, SpawnError):
+                raise
             raise SpawnError(why(config.name, error) if isinstance(error, OSError) else str(error)) from error
         finally:
             for fd in writers.values():
@@ -249,7 +264,8 @@ class Engine:
         key = run.slot.key
         reader, writer = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(reader, False)
-        stream = Stream(reader, self.outputs.sinks(key, channel), self.launching.strip_ansi, run.streams.remove, tap)
+        sinks = tuple(sink.of_run(run.number) for sink in self.outputs.sinks(key, channel))
+        stream = Stream(reader, sinks, self.launching.strip_ansi, run.streams.remove, tap)
         run.streams.append(stream)
         self._pump.add(stream)
         return writer
@@ -265,6 +281,7 @@ class Engine:
 
     def _send(self, run: Run, number: int, group: bool) -> None:
         try:
+            self.resources.thaw(run)
             (os.killpg if group else os.kill)(run.pid, number)
         except ProcessLookupError:
             return                              # it has ended; the news is on its way
@@ -318,6 +335,7 @@ class Engine:
             else:
                 populated = False
                 try:
+                    exit = exit._replace(oom=self.resources.end(run, exit.signal == signal.SIGKILL))
                     populated = self._bury(run)
                 except Exception as error:          # the end itself must be told in any case
                     self.loop.on_error(error)
@@ -334,7 +352,10 @@ class Engine:
         self._stdins.end(run)
         for stream in tuple(run.streams):
             self._pump.drain(stream)
-        return self.trees.bury(run)
+        populated = self.trees.bury(run)
+        if not populated:
+            self.launching.sandboxes.end(run)
+        return populated
 
     def _take_reports(self) -> None:
         for report in self._launcher.reports():
@@ -346,16 +367,24 @@ class Engine:
                 except SpawnError:                  # it has been removed since
                     path, argv = run.slot.config.command, []
                 reason = system.describe(report, self.launching.launch(run, path, argv, b"", {}))
-                self.submit(run.slot, LaunchFailed(run.number, reason))
-            elif report.pid in self._own:
+                if report.stage != system.LEFT_OUT:
+                    self.submit(run.slot, LaunchFailed(run.number, reason))
+                elif self.launching.sandboxes.is_news(run.slot.config.program, reason):
+                    self.log.write("warn", f"{run.slot.config.program} runs without a part of its sandbox: {reason}")
+            elif report.pid in self._own and report.stage != system.LEFT_OUT:
                 self.log.write("error", f"cannot start {self._own[report.pid][0].path}: "
                                         f"{system.describe(report, self._own[report.pid][0])}")
+
+    def run(self, slot: Slot) -> Run | None:
+        """The present run of a process, if it has one."""
+        return self._current.get(slot.key)
 
     def check_command(self, slot: Slot) -> None:
         """Whether there is a command to start. Raises NotFound, or SpawnError for what is there but cannot be run."""
         self.launching.command(slot, self.launching.own_environment(slot))
 
     def _emptied(self, run: Run) -> None:
+        self.launching.sandboxes.end(run)
         self.submit(run.slot, Emptied(run.number))
 
     def write_stdin(self, slot: Slot, data: bytes) -> None:

@@ -29,6 +29,9 @@ class Source(Protocol):
     def read_config(self) -> Model:
         """Parse the files again, warnings to the log. Raises ConfigError."""
 
+    def reloading(self, under_way: bool) -> None:
+        """A new configuration is about to be taken over, or is not after all."""
+
 
 class Updates:
     """Changes of the set of programs. `daemon.model` is the newest configuration that was read."""
@@ -67,12 +70,14 @@ class Updates:
 
         Raises ConfigError, and Refusal BAD_NAME for a group that is neither configured nor active.
         """
+        self._daemon.reloading(True)
         news = self.reread()
         wanted = None if groups is None or "all" in groups else set(groups)
         if wanted is not None:
             known = {group.name for group in self._daemon.model.groups} | set(self._engine.roster.groups)
             for name in groups or ():
                 if name not in known:
+                    self._daemon.reloading(False)
                     raise Refusal("BAD_NAME", name)
         for setting in news.daemon:
             self._engine.log.write("warn", f"{setting} has changed: it needs a restart of the daemon")
@@ -159,6 +164,10 @@ class Updates:
         roster.set_group(change.new)
         self._engine.tell_of_group(name, GROUP_CHANGED)
         for config in change.applied:
+            before = roster.get((name, config.name))
+            run = None if before is None else self._engine.run(before)
+            if before is not None and run is not None:
+                self._engine.resources.change(run, before.config, config)
             applied = roster.set_process(name, config)
             self._engine.outputs.adjust(applied.key, config)
         finish: list[tuple[Slot, Callable[[], object]]] = []

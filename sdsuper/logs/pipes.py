@@ -17,7 +17,7 @@ from functools import partial
 from typing import Protocol
 
 from sdsuper.logs.ansi import AnsiStripper
-from sdsuper.logs.sinks import ConsoleSink, Sink, SyslogSink
+from sdsuper.logs.sinks import ConsoleSink, Sink
 
 READ_BYTES = 256 * 1024
 FILLING_BYTES = 32 * 1024          # a read of this much says that the pipe fills up: half of the 64 KiB of pipe2(2)
@@ -141,8 +141,7 @@ class Pump:
         stream.fd = -1
         stream.flush()
         for sink in stream.sinks:
-            if isinstance(sink, SyslogSink):
-                sink.end()
+            sink.end()
         stream.on_end(stream)
 
     def _move(self, stream: Stream) -> None:
@@ -187,10 +186,13 @@ class Pump:
             self._loop.watch(sink.fd, WRITABLE, partial(self._flush, sink))
 
     def _hold(self, stream: Stream) -> bool:
-        """Whether the stream has to wait for a console's reader; its program then waits, too, as with a terminal."""
+        """Whether the stream has to wait for a console's reader, or for journald; its program then waits, too."""
         for sink in stream.sinks:
-            if isinstance(sink, ConsoleSink) and sink.full:
-                self._held[sink.fd].append(stream)
+            if sink.full:
+                if isinstance(sink, ConsoleSink):
+                    self._held[sink.fd].append(stream)
+                else:
+                    sink.park(lambda: self._move(stream))
                 return True
         return False
 

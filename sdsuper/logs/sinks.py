@@ -36,8 +36,27 @@ class Sink:
         self.lost, self._say, self._quiet_until = 0, say, 0.0
         self.retired = False
 
+    def of_run(self, number: int) -> "Sink":
+        """The sink as the run of that number is to have it; itself, where all runs are alike."""
+        return self
+
+    def begin(self, pid: int) -> None:
+        """The run has a process."""
+
     def write(self, data: memoryview) -> None:
         """Take output."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """The stream has ended: nothing completes what is held back."""
+
+    @property
+    def full(self) -> bool:
+        """Whether who writes should hold back, so that its program waits."""
+        return False
+
+    def park(self, resume: Callable[[], object]) -> None:
+        """It is full: call once there is room again. A console has its own way (`ConsoleSink.on_full`)."""
         raise NotImplementedError
 
     def reopen(self) -> None:
@@ -159,18 +178,18 @@ class FileSink(Sink):
 
 
 class ConsoleSink(Sink):
-    """The daemon's own stdout or stderr. Never blocks it: what a slow reader does not take waits in `pending`, and
-    who writes should hold back while there is any (see `full`). `on_full` is told when output begins to wait: whoever
-    has the loop calls `flush` then as soon as `fd` is writable.
+    """The daemon's own stdout or stderr: `number` is that, `fd` may be a descriptor of our own. Never blocks it: what
+    a slow reader does not take waits in `pending`, and who writes should hold back while there is any (see `full`).
+    `on_full` is told when output begins to wait: whoever has the loop calls `flush` then as soon as `fd` is writable.
     """
 
-    __slots__ = ("_number", "_owned", "_shared", "_socket", "fd", "on_full", "pending")
+    __slots__ = ("_owned", "_shared", "_socket", "fd", "number", "on_full", "pending")
 
     def __init__(self, fd: int, say: Say) -> None:
         super().__init__(say)
         self.pending = bytearray()
         self.on_full: Callable[[ConsoleSink], object] | None = None
-        self._number = fd
+        self.number = fd
         self._open()
 
     def renew(self) -> None:
@@ -180,7 +199,7 @@ class ConsoleSink(Sink):
         self._open()
 
     def _open(self) -> None:
-        fd = self.fd = self._number
+        fd = self.fd = self.number
         self._owned = self._shared = False
         self._socket: socket.socket | None = None
         mode = os.fstat(fd).st_mode
@@ -266,7 +285,7 @@ def _writable(fd: int) -> bool:
 
 
 class SyslogSink(Sink):
-    """The local syslog, a line a message, identified as the program (`journalctl -t NAME` finds it). `pid` 0: unknown.
+    """The local syslog, a line a message, identified as the program. `pid` 0: unknown.
 
     Wire format: RFC 3164 as syslog(3) writes it to /dev/log. `priority` is facility * 8 + severity.
     """
@@ -281,6 +300,10 @@ class SyslogSink(Sink):
         self._ident, self._priority, self.pid = ident, priority, 0
         self._part = b""
         self._socket: socket.socket | None = None
+
+    def begin(self, pid: int) -> None:
+        """Lines are to name it."""
+        self.pid = pid
 
     def write(self, data: memoryview) -> None:
         """Send the complete lines and keep the rest until it is complete."""

@@ -5,12 +5,18 @@ make, and what a program makes inside its own is its own to lose. Must not: deci
 
 The tree is `sdsuper-IDENTIFIER-XXXXXXXX` in the daemon's own cgroup. XXXXXXXX is a checksum of the path that makes
 the daemon the only one of its kind (its locked pidfile), so the name is the same after a restart, and a daemon that
-died leaves its programs where the next one looks. Inside, each run has `GROUP:PROCESS.RUN`. Source:
-Documentation/admin-guide/cgroup-v2.rst of Linux, proc_pid_mountinfo(5).
+died leaves its programs where the next one looks. Inside, each run has `GROUP:PROCESS.RUN`.
+
+A cgroup that has processes cannot have controllers enabled for those inside it. So where there are controllers, and the
+cgroup is the daemon's to divide (systemd's Delegate=, or a container without systemd) and nobody else is in it, the
+daemon moves into the leaf `daemon` of its tree. Memory and number of processes are then counted for every run; the
+other controllers are enabled when a limit needs them. Sources: Documentation/admin-guide/cgroup-v2.rst of Linux,
+proc_pid_mountinfo(5), systemd.resource-control(5) and systemd's CGROUP_DELEGATION document.
 """
 
 import os
 from binascii import crc32
+from collections.abc import Iterable
 from errno import EBUSY, EEXIST, ENODEV, ENOENT, ENOTEMPTY, EOPNOTSUPP
 
 from sdsuper.config.model import User
@@ -19,7 +25,9 @@ from sdsuper.errors import StartError
 _NAME_MOST_BYTES = 200
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:@-")
 _SIGKILL = 9
-_OWN_LEAF = "/daemon"       # where a daemon that dropped its privileges is itself
+_OWN_LEAF = "/daemon"       # where the daemon is itself, if it has to leave the cgroup above its tree
+COUNTED = ("memory", "pids")
+CONTROLLERS = (*COUNTED, "cpu", "io", "cpuset")
 
 
 class CgroupTree:
@@ -35,6 +43,7 @@ class CgroupTree:
         and StartError where it is no usable cgroup.
         """
         self.directory, self._own = directory, own
+        self._enabled: set[str] = set()
         self._made = _make(directory)
         try:
             kind = _read(f"{directory}/cgroup.type").strip()
@@ -45,8 +54,12 @@ class CgroupTree:
         if kind != "domain":
             self.discard()
             raise StartError(f"cgroup {directory}: of type '{kind}', 'domain' expected")
+        if own and _divisible(os.path.dirname(directory)):
+            self._move_in()
+            _enable(os.path.dirname(directory), CONTROLLERS)
         if user is not None and user.uid != os.geteuid():
             self._give_to(user)
+        self.enable(COUNTED)
 
     @classmethod
     def find(cls, setting: str, identifier: str, instance: str, user: User | None = None) -> "CgroupTree | None":
@@ -71,6 +84,34 @@ class CgroupTree:
                 except (OSError, StartError):
                     continue
         return None
+
+    def enable(self, controllers: Iterable[str]) -> set[str]:
+        """Enable controllers for the runs; returns those that cannot be had here."""
+        wanted = set(controllers)
+        if not wanted <= self._enabled:
+            self._enabled = _enable(self.directory, wanted)
+        return wanted - self._enabled
+
+    def set(self, path: str, file: str, value: str) -> None:
+        """Write one of a run's files, `memory.max`. Raises OSError; nobody can be in a cgroup that is gone."""
+        try:
+            _write(f"{path}/{file}", value)
+        except OSError as problem:
+            if problem.errno not in (ENOENT, ENODEV) or os.path.isdir(path):
+                raise
+
+    def get(self, path: str, file: str) -> str:
+        """One of a run's files as text, empty where it is not there."""
+        try:
+            return _read(f"{path}/{file}").rstrip("\n")
+        except OSError:
+            return ""
+
+    def open(self, path: str, file: str) -> int:
+        """A descriptor of one of a run's files, which becomes ready for EPOLLPRI at each change where the kernel tells
+        of any; the caller closes it. Raises OSError.
+        """
+        return os.open(f"{path}/{file}", os.O_RDONLY | os.O_CLOEXEC)
 
     def leftovers(self) -> list[str]:
         """The runs' cgroups that still hold processes: after `find`, those of a daemon that died. The empty ones are
@@ -173,7 +214,7 @@ class CgroupTree:
 
         It counts as ready until `populated` has read it once: ask first, then wait. The caller closes it.
         """
-        return os.open(f"{path}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+        return self.open(path, "cgroup.events")
 
     def populated(self, fd: int) -> bool:
         """Whether a process is in the cgroup or in one inside it, by a descriptor of `populated_fd`."""
@@ -186,12 +227,18 @@ class CgroupTree:
 
     def _give_to(self, user: User) -> None:
         """Hand the tree over, and move into a leaf of it: from outside an unprivileged daemon could move nobody in."""
-        leaf = self.directory + _OWN_LEAF
-        _make(leaf)
-        _write(f"{leaf}/cgroup.procs", str(os.getpid()))
+        leaf = self._move_in()
         for name in ("", "/cgroup.procs", "/cgroup.threads", "/cgroup.subtree_control"):
             os.chown(self.directory + name, user.uid, user.gid)
             os.chown(leaf + name, user.uid, user.gid)
+
+
+    def _move_in(self) -> str:
+        """Move the daemon into the leaf."""
+        leaf = self.directory + _OWN_LEAF
+        _make(leaf)
+        _write(f"{leaf}/cgroup.procs", str(os.getpid()))
+        return leaf
 
 
 def own_directories(mountinfo: str, membership: str) -> list[str]:
@@ -213,6 +260,44 @@ def own_directories(mountinfo: str, membership: str) -> list[str]:
         if path == root or path.startswith(f"{root}/"):
             found.append((point + path[len(root):]).rstrip("/"))
     return found
+
+
+# ---- controllers --------------------------------------------------------------------------------------------------
+
+def _divisible(directory: str) -> bool:
+    """Whether a cgroup has controllers, is ours to divide, and holds nobody but us."""
+    if not _words(directory, "cgroup.controllers"):
+        return False
+    if _words(directory, "cgroup.procs") != [str(os.getpid())]:
+        return False
+    if not os.path.isdir("/run/systemd/system"):
+        return True
+    for name in ("trusted.delegate", "user.delegate"):
+        try:
+            if os.getxattr(directory, name) == b"1":
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def _enable(directory: str, controllers: Iterable[str]) -> set[str]:
+    """Enable for the cgroups inside a directory what it has itself; all that is enabled then."""
+    there = set(_words(directory, "cgroup.controllers"))
+    for name in controllers:
+        if name in there:
+            try:
+                _write(f"{directory}/cgroup.subtree_control", f"+{name}")
+            except OSError:
+                continue        # processes are in the directory itself, or it is not ours
+    return set(_words(directory, "cgroup.subtree_control"))
+
+
+def _words(directory: str, file: str) -> list[str]:
+    try:
+        return _read(f"{directory}/{file}").split()
+    except OSError:
+        return []
 
 
 # ---- small parts --------------------------------------------------------------------------------------------------

@@ -24,10 +24,12 @@ the last one ends the file):
     u32 rlimits        resource limits that follow
     u32 argc           1 at least
     u32 envc
-    u32 zero
+    u32 steps          steps that follow
     u64 rlimit[][3]    number, soft, hard
+    step[]             u32 code, flags, bytes, zero; u64 value[2]: see sandbox.h
     u32 group[]        ascending, none twice
     strings            cgroup.procs (empty: stay), directory (empty: stay), program, argv..., envp...
+    texts              of the steps, each of its step's bytes, the last of which is a NUL
 
 and its report:
 
@@ -35,7 +37,7 @@ and its report:
     u32 pid
     u32 stage          enum stage
     u32 error          errno
-    u32 detail         SETTING_RLIMIT: the limit's number
+    u32 detail         SETTING_RLIMIT: the limit's number; TAKING_STEP, LEAVING_OUT_STEP: the step's
 """
 
 import os
@@ -48,6 +50,7 @@ from typing import NamedTuple
 from sdsuper.config.model import User
 from sdsuper.errors import SpawnError
 from sdsuper.system.limits import NAMES
+from sdsuper.system.sandbox import Steps
 
 SpawnInto = Callable[[str, list[tuple[int, int]], int], int]
 spawn_into: SpawnInto | None
@@ -72,8 +75,9 @@ _MFD_NOEXEC_SEAL = 0x0008
 STAGES = (
     "reading the spec", "joining the cgroup", "setting nice", "opening stdin", "setting the limit", "changing user",
     "changing directory", "setting no new privs", "verifying the user", "closing descriptors", "resetting signals",
-    "executing",
+    "executing", "taking step", "leaving out step", "verifying rights",
 )
+LEFT_OUT = STAGES[13]       # the one after which the child goes on
 
 
 class NotFound(SpawnError):
@@ -103,6 +107,7 @@ class Launch(NamedTuple):
     stdout: int | None = None
     stderr: int | None = None
     no_new_privs: bool = False       # prctl(2) PR_SET_NO_NEW_PRIVS: nothing it executes gains rights
+    steps: Steps = Steps()           # what more is to be done, in their order
 
 
 class Report(NamedTuple):
@@ -234,17 +239,21 @@ class Launcher:
         if not isinstance(environment, bytes):
             environment = environment_block(environment)
         fixed = b"".join([_RLIMIT.pack(number, soft & _INFINITY, hard & _INFINITY) for number, soft, hard in rlimits])
+        records, texts = launch.steps.packed() if launch.steps else (b"", b"")
+        fixed += records
         if groups:
             fixed += Struct(f"={len(groups)}I").pack(*groups)
         strings = _strings((f"{cgroup}/cgroup.procs" if cgroup else "", directory or "", path, *argv))
-        size = _HEAD.size + len(fixed) + len(strings) + len(environment)
+        size = _HEAD.size + len(fixed) + len(strings) + len(environment) + len(texts)
         head = _HEAD.pack(_MAGIC, size, tag, flags, umask or 0, uid, gid, nice or 0, len(groups), len(rlimits),
-                          len(argv), environment.count(b"\0"), 0)
-        return b"".join((head, fixed, strings, environment))
+                          len(argv), environment.count(b"\0"), len(launch.steps))
+        return b"".join((head, fixed, strings, environment, texts))
 
 
 def describe(report: Report, launch: Launch) -> str:
     """The report in words: `changing directory to /srv/web: Permission denied`."""
+    if report.stage in STAGES[12:14] and report.detail < len(launch.steps):
+        return f"{launch.steps[report.detail].words}: {os.strerror(report.error)}"
     user = launch.user.name if launch.user else ""
     asked = [f"{soft}:{hard}" for number, soft, hard in launch.rlimits if number == report.detail]
     what = {

@@ -4,11 +4,14 @@ Promises: a unix socket is never connectable with a wider mode than it is given,
 one is replaced, one that answers is not. Must not: accept. Sources: unix(7), ip(7), ipv6(7), open(2) for O_PATH.
 """
 
+import fcntl
 import os
 import socket
 import stat
+from collections.abc import Callable, Mapping
 from errno import EADDRINUSE, EEXIST, ENOENT, ENOTSOCK
 
+LISTEN_FDS_START = 3  # sd_listen_fds(3)
 BACKLOG = 1024        # as Supervisor asks for; the kernel cuts it to net.core.somaxconn
 
 
@@ -58,6 +61,68 @@ def listen_tcp(host: str, port: int, backlog: int = BACKLOG) -> socket.socket:
             raise InUse(error.errno, error.strerror) from None
         raise
     return listener
+
+
+class Passed:
+    """The listening sockets that systemd has opened for this process, some of them at `paths`: sd_listen_fds(3),
+    systemd.socket(5).
+    """
+
+    def __init__(self, environment: Mapping[str, str], pid: int, lowest: int) -> None:
+        """Take them. They get descriptors of `lowest` or more, which no child inherits."""
+        self._sockets: list[socket.socket] = []
+        self.paths: frozenset[str] = frozenset()
+        count = environment.get("LISTEN_FDS", "")
+        if environment.get("LISTEN_PID") != str(pid) or not count.isdigit():
+            return
+        for fd in range(LISTEN_FDS_START, LISTEN_FDS_START + int(count)):
+            try:
+                moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, lowest)
+            except OSError:
+                continue
+            os.close(fd)
+            try:
+                found = socket.socket(fileno=moved)
+            except OSError:                     # a FIFO or the like
+                os.close(moved)
+                continue
+            found.setblocking(False)
+            self._sockets.append(found)
+        self.paths = frozenset(str(one.getsockname()) for one in self._sockets if one.family == socket.AF_UNIX)
+
+    def unix(self, path: str) -> socket.socket | None:
+        """The one that listens at a path; it is the caller's from now on."""
+        return self._take(lambda one: one.family == socket.AF_UNIX and one.getsockname() == path)
+
+    def tcp(self, host: str, port: int) -> socket.socket | None:
+        """The one that listens at an address, named as for `listen_tcp`. Raises socket.gaierror."""
+        if not self._sockets:
+            return None
+        found = socket.getaddrinfo(host.strip("[]") or "0.0.0.0", port, type=socket.SOCK_STREAM)
+        addresses = {row[4][0] for row in found} | ({"::"} if not host else set())
+
+        def fits(one: socket.socket) -> bool:
+            return one.family != socket.AF_UNIX and one.getsockname()[1] == port and one.getsockname()[0] in addresses
+        return self._take(fits)
+
+    def _take(self, fits: Callable[[socket.socket], bool]) -> socket.socket | None:
+        for one in self._sockets:
+            if one.type == socket.SOCK_STREAM and one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) and fits(one):
+                self._sockets.remove(one)
+                return one
+        return None
+
+    def close(self) -> list[str]:
+        """Close those that nobody wants; what they listen at."""
+        left = [str(one.getsockname()) for one in self._sockets]
+        for one in self._sockets:
+            one.close()
+        self._sockets.clear()
+        return left
+
+
+#: What a daemon has that systemd has given no sockets.
+NONE_PASSED = Passed({}, 0, 0)
 
 
 def identity(path: str) -> tuple[int, int] | None:

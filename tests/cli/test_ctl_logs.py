@@ -1,4 +1,4 @@
-"""tail, maintail, logtail and fg, on real files and through real descriptors."""
+"""tail, maintail, logtail, logs and fg, on real files and through real descriptors."""
 
 import os
 import re
@@ -200,3 +200,60 @@ def test_a_reader_that_has_seen_enough(daemon: FakeDaemon, environment: dict[str
     command = f"{sys.executable} -m sdsuper ctl -s unix://{daemon.path} tail -0 cat | head -1"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, env=environment)
     assert (done.stdout, done.stderr) == ("line\n", "")
+
+
+# --- logs
+
+
+@pytest.mark.parametrize(
+    ("line", "stdout"),
+    [
+        ("logs cat", "".join(f"line {number}\n" for number in range(100, 200))),
+        ("logs -n 2 cat", "line 198\nline 199\n"),
+        ("logs cat -n2", "line 198\nline 199\n"),
+        ("logs --lines=2 cat stdout", "line 198\nline 199\n"),
+        ("logs -n 0 cat", ""),
+        ("logs -n 1 cat STDERR", "bad, no end"),
+        ("logs -n 2 cat stderr", "x" * 200_000 + "\nbad, no end"),
+        ("logs -n 3 cat stderr", "first\n" + "x" * 200_000 + "\nbad, no end"),
+        ("logs -n 9 cat stderr", "first\n" + "x" * 200_000 + "\nbad, no end"),
+    ],
+)
+def test_logs_of_a_file(ctl: Ctl, daemon: FakeDaemon, line: str, stdout: str) -> None:
+    daemon.log("cat").write_text("".join(f"line {number}\n" for number in range(200)))
+    daemon.log("cat", "stderr").write_text("first\n" + "x" * 200_000 + "\nbad, no end")
+    done = ctl(*line.split())
+    assert (done.stdout, done.returncode) == (stdout, 0)
+
+
+@pytest.mark.parametrize(
+    ("line", "stdout"),
+    [
+        ("logs", "Error: too few arguments\n"),
+        ("logs cat stdout more", "Error: too many arguments\n"),
+        ("logs cat stdin", "Error: bad channel 'stdin'\n"),
+        ("logs -n -3 cat", "Error: cannot read '-3' as a number\n"),
+        ("logs -x cat", "Error: option -x not recognized\n"),
+        ("logs -o xml cat", "Error: cannot read 'xml' as a format (short, cat or json expected)\n"),
+        ("logs --since soon cat", "Error: cannot read 'soon' as a time (10m, 2h, 2026-11-21T10:00 or @1795251600 "
+         "expected)\n"),
+        ("logs nope", "nope: ERROR (no such process)\n"),
+        ("logs cat", "cat: ERROR (no log file)\n"),
+        ("logs --run 2 cat", "Error: cat has a log file: --since, --run and -o are for the journal\n"),
+        ("logs --since 10m cat", "Error: cat has a log file: --since, --run and -o are for the journal\n"),
+        ("logs -o cat *", "Error: these have log files, which are shown one at a time\n"),
+    ],
+)
+def test_logs_that_cannot_be_shown(ctl: Ctl, daemon: FakeDaemon, line: str, stdout: str) -> None:
+    done = ctl(*line.split())
+    assert done.stdout.startswith(stdout) and done.returncode == 1 and not done.stderr
+
+
+def test_logs_f(daemon: FakeDaemon, follow: Follow) -> None:
+    daemon.log("cat").write_text("one\ntwo\n")
+    running = follow("logs", "-f", "-n", "1", "cat")
+    running.until("two\n")
+    with daemon.log("cat").open("a") as file:
+        file.write("three\n")
+    running.until("three\n")
+    assert running.end(signal.SIGINT) == ("two\nthree\n\n", 0)

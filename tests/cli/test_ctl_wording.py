@@ -171,6 +171,11 @@ def test_list_of_commands(ctl: Ctl) -> None:
         "add    exit      open  reload  restart   start   tail   \n"
         "avail  fg        pid   remove  shutdown  status  update \n"
         "clear  maintail  quit  reread  signal    stop    version\n\n"
+        "\nmore commands (type help <topic>):\n"
+        "==================================\n"
+        "cat     thaw \n"
+        "freeze  usage\n"
+        "logs  \n\n"
     )  # fmt: skip
 
 

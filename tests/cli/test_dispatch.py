@@ -9,7 +9,7 @@ import pytest
 from sdsuper import VERSION
 from sdsuper.cli import VERBS
 from sdsuper.cli.ctl.commands import ALIASES, COMMANDS, find, split_line
-from sdsuper.cli.ctl.help import TEXTS
+from sdsuper.cli.ctl.help import MORE, TEXTS
 
 from .fake_daemon import FakeDaemon
 from .test_ctl_wording import CAT
@@ -67,7 +67,7 @@ def test_an_action_is_a_command(
 
 
 def test_the_tables_fit() -> None:
-    assert set(TEXTS) == set(COMMANDS)
+    assert set(TEXTS) | set(MORE) == set(COMMANDS) and not set(TEXTS) & set(MORE)
     assert set(COMMANDS) | set(ALIASES) >= VERBS
     assert all(find(command) for command in [*COMMANDS, *ALIASES, "EOF"])
 

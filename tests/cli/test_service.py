@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sdsuper.cli import service
+from sdsuper.cli import importing, service
+from sdsuper.cli.check import main as check
 from sdsuper.systemd.unit import MARK
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -130,3 +131,107 @@ def test_wrong_words(words: list[str], text: str) -> None:
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert service.main(["-h"]) == 0
     assert capsys.readouterr().out.startswith("sdsuper service -- ")
+
+
+# ---- kinds of units -------------------------------------------------------------------------------------------------
+
+PROGRAMS = """\
+[supervisord]
+pidfile = %(here)s/packaged/s.pid
+[program:web]
+command = /bin/true
+numprocs = 2
+process_name = w%(process_num)s
+environment = DB_PASSWORD="hunter2"
+stopwaitsecs = 300
+[program:one]
+command = /bin/true
+directory = /srv
+"""
+
+
+def test_hardening(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "s.conf").write_text(PROGRAMS)
+    assert service.main(["print", "-c", "s.conf", "--hardening", "strict"]) == 0
+    said = capsys.readouterr().out
+    assert "ProtectSystem=strict\n" in said and "ReadWritePaths=-/srv\n" in said
+    assert f"ReadWritePaths=-{folder}/packaged\n" in said
+    assert "TimeoutStopSec=320\n" in said, "300 and 10, one group after the other, and 10 more"
+    assert service.main(["print", "-c", "s.conf", "--hardening", "hardened"]) == 0
+    assert "ProtectSystem=full\n" in capsys.readouterr().out
+
+
+def test_a_users_own(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
+    assert service.main(["install", "-c", "s.conf", "--user"]) == 0
+    unit = folder / "config" / "systemd" / "user" / "sdsuper.service"
+    assert "WantedBy=default.target" in unit.read_text()
+    assert list((folder / "units").iterdir()) == []
+    assert service.main(["uninstall", "--user"]) == 0 and not unit.exists()
+    capsys.readouterr()
+
+
+def test_units_of_one_program(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "s.conf").write_text(PROGRAMS)
+    units = folder / "units"
+    (units / "one.service.d").mkdir()
+    (units / "one.service.d" / "mine.conf").write_text("[Service]\nNice=1\n")
+    for _ in range(2):
+        assert service.main(["install", "-c", "s.conf", "--program", "one"]) == 0
+    assert "ProtectSystem=strict\n" in (units / "one.service").read_text()
+    assert service.main(["uninstall", "--name", "one"]) == 0
+    assert [path.name for path in units.iterdir()] == ["one.service.d"], "a drop-in is not ours"
+
+    assert service.main(["install", "-c", "s.conf", "--program", "web", "--name", "site", "--sandbox", "off"]) == 0
+    assert sorted(path.name for path in units.iterdir()) == [
+        "one.service.d", "site-w0.env", "site-w0.service", "site-w1.env", "site-w1.service"]
+    assert (units / "site-w0.env").read_text() == 'DB_PASSWORD="hunter2"\n'
+    assert (units / "site-w0.env").stat().st_mode & 0o777 == 0o600
+    assert "hunter2" not in (units / "site-w0.service").read_text() + capsys.readouterr().out
+    assert service.main(["uninstall", "--name", "site-w0"]) == 0
+    assert not (units / "site-w0.env").exists() and (units / "site-w1.env").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "why"),
+    [
+        (["--program", "none"], 1, "has no [program:none] (expected: a)"),
+        (["--program", "a", "--sandbox", "tight"], 2, "--sandbox 'tight': off, standard, strict, offline expected"),
+        (["--program", "a", "--user"], 2, "--user and --hardening are for the daemon's unit"),
+        (["--hardening", "much"], 2, "--hardening 'much': default, hardened, strict expected"),
+        (["--hardening", "strict", "--user"], 2, "--hardening is for the machine's systemd"),
+    ],
+)
+def test_what_does_not_go_together(folder: Path, capsys: pytest.CaptureFixture[str], words: list[str], status: int,
+                                   why: str) -> None:
+    assert service.main(["install", "-c", "s.conf", *words]) == status
+    assert why in capsys.readouterr().err
+    assert list((folder / "units").iterdir()) == []
+
+
+# ---- and back -------------------------------------------------------------------------------------------------------
+
+def test_import(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "web.service").write_text("[Service]\nExecStart=/bin/web\nUser=nobody\nSlice=x.slice\n")
+    assert importing.main(["systemd", "./web.service"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("; not carried over: Slice=x.slice\n[program:web]\ncommand = /bin/web\nuser = nobody\n")
+    (folder / "made.conf").write_text(said)
+    assert check(["-c", str(folder / "made.conf")]) == 0
+    assert importing.main(["systemd", "./web.service", "--name", "other"]) == 0
+    assert "[program:other]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("words", "status", "why"), [
+    (["systemd", "./none.service"], 1, "./none.service: No such file or directory"),
+    (["systemd", "./bad.service"], 1, "./bad.service: there is no [Service] section"),
+    (["systemd", "./latin.service"], 1, "not a text in UTF-8"),
+    (["systemd"], 2, "`systemd` and one unit expected"),
+    (["upstart", "x"], 2, "`systemd` and one unit expected"),
+])
+def test_what_cannot_be_imported(folder: Path, capsys: pytest.CaptureFixture[str], words: list[str], status: int,
+                                 why: str) -> None:
+    (folder / "bad.service").write_text("[Unit]\nAfter=x\n")
+    (folder / "latin.service").write_bytes(b"\xe9")
+    assert importing.main(words) == status
+    assert why in capsys.readouterr().err

@@ -153,7 +153,7 @@ def commands(whose: str) -> tuple[dict[str, str], list[str], list[str]]:
         return plain, [f"{peer}/supervisord"], [f"{peer}/supervisorctl"]
     ours = plain | {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONSAFEPATH": "1"}
     command = [sys.executable, "-m", "sdsuper"]
-    return ours, command, [*command, "ctl"]
+    return ours, command, [sys.executable, str(Path(__file__).parents[2] / "packaging/compat/bin/supervisorctl")]
 
 
 def peer_bin() -> str:

@@ -63,6 +63,7 @@ def test_daemon_options():
     [
         ("/dev/stdout", LogTarget(TargetKind.CONSOLE, "/dev/stdout")),
         ("syslog", LogTarget(TargetKind.SYSLOG)),
+        ("journal", LogTarget(TargetKind.JOURNAL)),
         ("/dev/null", LogTarget(TargetKind.FILE, "/dev/null")),
         ("NONE", LogTarget(TargetKind.FILE, "/start/NONE")),
         ("a.log, /dev/stdout", LogTarget(TargetKind.FILE, "/start/a.log")),

@@ -63,6 +63,23 @@ def test_programs_without_supervisord_section():
     assert said("[supervisorctl]\n") == ["1: error: .ini file does not include supervisord section"]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "directories", "warned"),
+    [
+        ("/etc/x.d/*.conf", ["/etc/x.d"], False),       # an empty directory for drop-ins
+        ("/etc/x.d/*.conf", [], True),                  # there is none
+        ("/etc/x/*.conf", ["/etc/x"], True),
+        ("/etc/x.d/web.conf", ["/etc/x.d"], True),      # somebody relies on that file
+    ],
+)
+def test_an_include_without_files(pattern, directories, warned):
+    text = f"[supervisord]\n[include]\nfiles={pattern}\n"
+    model = load(MAIN, FakeHost({MAIN: text}, directories=["/start", "/tmp", *directories]))
+    assert [problem.message for problem in model.warnings if "matches" in problem.message] == [
+        f'no file matches "{pattern}"'
+    ] * warned
+
+
 def test_include():
     text = HEAD + "[include]\nfiles = d/*.conf\n /abs/x.ini none*\n[program:b]\ncommand=b\n"
     model = read(

@@ -45,6 +45,9 @@ def test_program_defaults():
         False,
         False,
         (),
+        False,
+        None,
+        (),
     )
     assert log == ((LogTarget(TargetKind.AUTO),), 50 << 20, 10, 0, False)
 

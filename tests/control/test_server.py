@@ -268,7 +268,8 @@ def test_each_method_needs_its_level(rig: Rig) -> None:
         connection.level = Level.OPERATE
     needs = {"Start": {"name": "x"}, "Stop": {"name": "x"}, "Signal": {"name": "x", "signal": "HUP"},
              "WriteStdin": {"name": "x", "data": ""}, "AddGroup": {"name": "x"}, "RemoveGroup": {"name": "x"},
-             "SendEvent": {"type": "t", "data": ""}}
+             "SendEvent": {"type": "t", "data": ""}, "Cat": {"name": "x"},
+             "Freeze": {"name": "x"}, "Thaw": {"name": "x"}}
     for method, level in LEVELS.items():
         client.setblocking(True)
         client.send(message(method, **needs.get(method, {})))

@@ -30,7 +30,8 @@ DEFAULTS = ProcessConfig(
     name="web", program="web", command="/bin/web", environment=(), directory=None, umask=None, user=None, priority=999,
     autostart=True, autorestart=AutoRestart.UNEXPECTED, startsecs=1, startretries=3, exitcodes=(0,), stopsignals=(15,),
     stopwaitsecs=10, stopasgroup=False, killasgroup=False, redirect_stderr=False, stdout=QUIET, stderr=QUIET,
-    serverurl=None, nice=None, rlimits=(), leftovers=False, user_environment=False, later=(),
+    serverurl=None, nice=None, rlimits=(), leftovers=False, user_environment=False, limits=(),
+    limits_optional=False, sandbox=None, later=(),
 )
 
 

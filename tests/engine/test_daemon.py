@@ -5,7 +5,6 @@ import pwd
 import re
 import resource
 import signal
-import socket
 import subprocess
 import sys
 from binascii import crc32
@@ -323,17 +322,6 @@ def test_warnings_are_logged(start: Start) -> None:
 
 
 # ---- those around ---------------------------------------------------------------------------------------------------
-
-def test_readiness_is_told(start: Start, directory: Path) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
-        listener.bind(str(directory / "notify"))
-        listener.settimeout(20)
-        daemon = start(SLEEP, environment={"NOTIFY_SOCKET": str(directory / "notify")}, ready=False)
-        assert listener.recv(1000) == b"READY=1"
-        assert daemon.status("web")["state"] == "RUNNING", "what starts by itself has been started by now"
-        daemon.stop()
-        assert listener.recv(1000) == b"STOPPING=1"
-
 
 def test_nobody_else_is_answered(start: Start, directory: Path) -> None:
     if os.geteuid() != 0:

@@ -12,8 +12,10 @@ from sdsuper.engine.announce import Announcements
 from sdsuper.engine.launching import Surroundings
 from sdsuper.engine.listeners import Listeners
 from sdsuper.engine.outputs import Outputs
+from sdsuper.engine.resources import Resources
 from sdsuper.engine.supervise import GROUP_ADDED, Engine
 from sdsuper.engine.trees import Trees
+from sdsuper.logs.journal import Journal
 from sdsuper.logs.main import MainLog
 from sdsuper.logs.sinks import ConsoleSink, Sink
 from sdsuper.system.loop import Loop
@@ -47,9 +49,9 @@ class World:
         def console(_path: str) -> ConsoleSink:
             raise AssertionError("nobody has a console here")
 
-        outputs = Outputs(str(folder), "test", console, log.write)
+        outputs = Outputs(str(folder), "test", console, Journal(), log.write)
         trees, surroundings = Trees(loop, None, "test"), Surroundings({}, None, (), False)
-        self.engine = Engine(loop, log, Launcher(), trees, outputs, surroundings)
+        self.engine = Engine(loop, log, Launcher(), trees, outputs, Resources(loop, None, log), surroundings)
         self.listeners = Listeners(self.engine, "test")
         self.engine.listeners.append(Announcements(self.engine, self.listeners).state_heard)
 

@@ -9,6 +9,7 @@ import pytest
 
 from sdsuper.config.model import LogConfig, LogTarget, ProcessConfig, TargetKind
 from sdsuper.engine.outputs import Outputs
+from sdsuper.logs.journal import Journal
 from sdsuper.logs.sinks import ConsoleSink, SyslogSink
 from tests.core.story import policy
 
@@ -40,8 +41,9 @@ class Place:
         self.copied: list[tuple[str, str]] = []
         self.read, self.write = os.pipe()
         self.console = ConsoleSink(self.write, lambda _text: None)
-        self.outputs = Outputs(str(folder), "supervisor", lambda _path: self.console, self.say)
-        self.copying = Outputs(str(folder), "supervisor", lambda _path: self.console, self.say, self.copy)
+        self.journal = Journal(str(folder / "journal"))
+        self.outputs = Outputs(str(folder), "supervisor", lambda _path: self.console, self.journal, self.say)
+        self.copying = Outputs(str(folder), "supervisor", lambda _path: self.console, self.journal, self.say, self.copy)
 
     def say(self, level: str, text: str) -> None:
         self.said.append((level, text))
@@ -102,7 +104,7 @@ def test_syslog_names_the_run(place: Place, tmp_path: Path, monkeypatch: pytest.
         syslog.bind(SyslogSink.PATH)
         place.outputs.add(KEY, web(NONE, to(LogTarget(TargetKind.SYSLOG, ""))))
         for pid in (42, 43):
-            place.outputs.begin(KEY, pid)
+            place.outputs.sinks(KEY, "stderr")[0].begin(pid)
             place.outputs.sinks(KEY, "stderr")[0].write(memoryview(b"line\n"))
             assert syslog.recv(100).endswith(b" web[%d]: line" % pid)
 

@@ -44,7 +44,7 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("exec")
     for parent in (path, path.parent, path.parent.parent):
         if parent.stat().st_uid == os.getuid():
-            parent.chmod(0o755)
+            parent.chmod(parent.stat().st_mode | 0o055)
     return path
 
 

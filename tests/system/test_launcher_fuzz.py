@@ -11,13 +11,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sdsuper.config.sandbox import Sandbox
 from sdsuper.system.process import Launch, Launcher
+from sdsuper.system.sandbox import Secrets, steps
 
 from .conftest import needs
 
 REPORT = struct.Struct("=QIIII")
 HEAD = struct.Struct("=IIQIIIIiIIIII")
-READING, EXECUTING = 0, 11
+STEP = struct.Struct("=IIIIQQ")
+READING, EXECUTING, LAST = 0, 11, 14
 MAGIC = 0x31584453
 
 
@@ -52,10 +55,23 @@ def good(release: str) -> Iterator[bytes]:
     launcher.close()
 
 
+@pytest.fixture(scope="module")
+def boxed(release: str) -> Iterator[bytes]:
+    """A spec with steps of every kind, at the end of which the program does not exist."""
+    sandbox = Sandbox(ionice=3 << 13, cpu_affinity=(0,), scheduler=(3, 0), oom_score_adj=1, capabilities=(1, 1),
+                      private_tmp=True, private_devices=True, private_network=True, protect_system="strict",
+                      protect_home="tmpfs", inaccessible_paths=("-/srv", "/etc/hostname"), landlock_write=("/tmp",),
+                      seccomp="strict", pdeathsig=15)
+    launcher = Launcher(release)
+    made = steps(sandbox, None, os.getpid(), Secrets("/srv", {"a": b"x"}))
+    yield launcher._spec(Launch(5, "/none/program", ("program",), {"A": "1"}, no_new_privs=True, steps=made))
+    launcher.close()
+
+
 def check(code: int, reports: list[tuple[int, ...]]) -> None:
     assert code == 127, f"ended with {code}" if code >= 0 else f"ended by {signal.Signals(-code).name}"
     (report,) = reports
-    assert report[2] <= EXECUTING and report[3] != 0
+    assert report[2] <= LAST and report[3] != 0
 
 
 def test_the_good_one_gets_as_far_as_its_program(sanitized: str, good: bytes) -> None:
@@ -82,10 +98,11 @@ def test_every_way_to_cut_it(request: pytest.FixtureRequest, which: str, good: b
     ("magic", 0), ("size", 0), ("size", 1 << 31), ("flags", 32), ("flags", 1 << 31),
     ("groups", 65537), ("groups", 2**32 - 1), ("groups", 65536),
     ("rlimits", 17), ("rlimits", 2**32 - 1), ("rlimits", 16),
-    ("argc", 0), ("argc", 2**32 - 1), ("argc", 4), ("argc", 2), ("envc", 3), ("envc", 1), ("envc", 2**32 - 1),
+    ("steps", 1), ("steps", 513), ("steps", 2**32 - 1), ("argc", 0),
+    ("argc", 2**32 - 1), ("argc", 4), ("argc", 2), ("envc", 3), ("envc", 1), ("envc", 2**32 - 1),
 ])
 def test_a_header_that_lies(sanitized: str, good: bytes, field: str, value: int) -> None:
-    at = {"magic": 0, "size": 1, "flags": 3, "groups": 8, "rlimits": 9, "argc": 10, "envc": 11}[field]
+    at = {"magic": 0, "size": 1, "flags": 3, "groups": 8, "rlimits": 9, "argc": 10, "envc": 11, "steps": 12}[field]
     head = list(HEAD.unpack_from(good))
     head[at] = value
     code, reports = offer(sanitized, HEAD.pack(*head) + good[HEAD.size:])
@@ -111,6 +128,59 @@ def test_any_bytes(sanitized: str, good: bytes, data: st.DataObject) -> None:
         spec = good[:at] + data.draw(st.binary(min_size=1, max_size=1)) + good[at + 1:]
     code, reports = offer(sanitized, spec)
     check(code, reports)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("which", ["release", "sanitized"])
+def test_every_way_to_cut_the_steps(request: pytest.FixtureRequest, which: str, boxed: bytes) -> None:
+    program = request.getfixturevalue(which)
+    for end in range(HEAD.size, len(boxed), 41 if which == "sanitized" else 5):
+        for spec in (boxed[:end], boxed[:4] + struct.pack("=I", end) + boxed[8:end]):
+            code, reports = offer(program, spec)
+            check(code, reports)
+            assert reports[0][2] == READING
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(("field", "value"), [
+    ("code", 0), ("code", 15), ("code", 2**32 - 1), ("flags", 4), ("flags", 2**32 - 1), ("bytes", 0),
+    ("bytes", 2**32 - 1), ("bytes", 1 << 20),
+])
+def test_a_step_that_lies(sanitized: str, boxed: bytes, field: str, value: int) -> None:
+    at = {"code": 0, "flags": 1, "bytes": 2}[field]
+    for number in (0, 5, HEAD.unpack_from(boxed)[-1] - 1):
+        place = HEAD.size + number * STEP.size
+        step = list(STEP.unpack_from(boxed, place))
+        step[at] = value
+        code, reports = offer(sanitized, boxed[:place] + STEP.pack(*step) + boxed[place + STEP.size:])
+        check(code, reports)
+        assert reports[0][2] == READING
+
+
+@pytest.mark.root
+def test_steps_out_of_order(sanitized: str, boxed: bytes) -> None:
+    first, second = (boxed[HEAD.size + n * STEP.size:HEAD.size + (n + 1) * STEP.size] for n in (0, 1))
+    code, reports = offer(sanitized, boxed[:HEAD.size] + second + first + boxed[HEAD.size + 2 * STEP.size:])
+    check(code, reports)
+    assert reports[0][2:4] == (READING, 74)         # EBADMSG
+
+
+@pytest.mark.root
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_any_step(sanitized: str, boxed: bytes, data: st.DataObject) -> None:
+    """Bytes of the steps and their texts changed: reports, and mounts that nobody else sees."""
+    mounts = Path("/proc/self/mountinfo")
+    before = mounts.read_text()
+    spec = bytearray(boxed)
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(HEAD.size, len(boxed) - 1))
+        spec[at] = data.draw(st.integers(0, 255))
+    if b"/none/program\0" in spec:
+        code, reports = offer(sanitized, bytes(spec))
+        assert code in (127, -15, -9), code         # a death signal that was asked for
+        assert len(reports) >= (code == 127)
+    assert mounts.read_text() == before
 
 
 @needs("valgrind")

@@ -3,6 +3,8 @@
 import os
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -95,3 +97,50 @@ def test_a_tcp_socket(host: str, bound: str) -> None:
 def test_no_such_address() -> None:
     with pytest.raises(OSError):
         sockets.listen_tcp("[::zz]", 0)
+
+
+# ---- handed over ----------------------------------------------------------------------------------------------------
+
+HANDED = """\
+import os, socket, sys
+sys.path.insert(0, sys.argv[1])
+from sdsuper.system.sockets import Passed
+deaf, listening, tcp = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX), socket.socket()
+deaf.bind("deaf")
+listening.bind(os.path.abspath("listening"))
+listening.listen()
+tcp.bind(("127.0.0.1", 0))
+tcp.listen()
+port = tcp.getsockname()[1]
+reader, _writer = os.pipe()
+for number, fd in enumerate((reader, deaf.fileno(), listening.fileno(), tcp.fileno()), 20):
+    os.dup2(fd, number)
+for number in range(3, 7):
+    os.dup2(number + 17, number)
+found = Passed({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "5"}, os.getpid(), 30)
+assert found.unix("deaf") is None and found.unix("/nowhere") is None and found.tcp("127.0.0.2", port) is None
+one, other = found.unix(os.path.abspath("listening")), found.tcp("localhost", port)
+assert one.fileno() >= 30 and not one.getblocking() and not one.get_inheritable()
+assert other.getsockname()[1] == port and found.tcp("", port) is None
+assert found.close() == ["deaf"]
+for number in range(3, 7):
+    try:
+        os.fstat(number)
+    except OSError:
+        continue
+    raise AssertionError(number)
+"""
+
+
+def test_what_systemd_hands_over(tmp_path: Path) -> None:
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run([sys.executable, "-c", HANDED, root], cwd=tmp_path, capture_output=True, text=True,
+                          check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("environment", [{}, {"LISTEN_PID": "1", "LISTEN_FDS": "3"}, {"LISTEN_PID": "7"},
+                                         {"LISTEN_PID": "7", "LISTEN_FDS": "x"}])
+def test_nothing_is_handed_over(environment: dict[str, str]) -> None:
+    found = sockets.Passed(environment, 7, 30)
+    assert found.unix("/x") is None and found.tcp("", 1) is None and found.close() == [] and not found.paths

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 #: Command -> the module of this package that has the function of that name. A true result of it ends the shell.
 COMMANDS = {
-    "add": "groups", "avail": "show", "clear": "logs", "exit": "life", "fg": "fg", "help": "help", "maintail": "logs",
-    "open": "life", "pid": "show", "quit": "life", "reload": "life", "remove": "groups", "reread": "groups",
-    "restart": "operate", "shutdown": "life", "signal": "operate", "start": "operate", "status": "show",
-    "stop": "operate", "tail": "logs", "update": "groups", "version": "show",
+    "add": "groups", "avail": "show", "cat": "cat", "clear": "logs", "exit": "life", "fg": "fg", "freeze": "usage",
+    "help": "help", "logs": "output", "maintail": "logs", "open": "life", "pid": "show", "quit": "life",
+    "reload": "life", "remove": "groups", "reread": "groups", "restart": "operate", "shutdown": "life",
+    "signal": "operate", "start": "operate", "status": "show", "stop": "operate", "tail": "logs", "thaw": "usage",
+    "update": "groups", "usage": "usage", "version": "show",
 }  # fmt: skip
 
 #: Words of the Go supervisord's client that Supervisor has no command for: word -> (module, function).

@@ -58,15 +58,35 @@ TEXTS = {
     "update <gname> [...]\tUpdate specific groups",
     "version": "version\t\t\tShow the version of the remote supervisord process",
 }
+#: Commands that Supervisor does not have.
+MORE = {
+    "cat": "cat <name> [...]\tShow the options of a process that are not the default, and what is in force",
+    "logs": "logs <name>\t\tShow the last 100 lines of a process, from the journal or its log file\n"
+    "logs -n 20 <name>\tThe last 20 lines\n"
+    "logs -f <name>\t\tAnd then what comes (Ctrl-C to exit)\n"
+    "logs <name> stderr\tOf one stream alone\n"
+    "From the journal, also of several (logs <gname>:*), and:\n"
+    "logs --since 10m <name>\tSince then: 90s 10m 2h 3d ago, 2026-11-21T10:00, @1795251600\n"
+    "logs --run 3 <name>\tOf the third run\n"
+    "logs -o json <name>\tAll fields, or the bare text (cat), or with time and pid (short)",
+    "freeze": "freeze <name>\t\tHold a process and all it has started still; they get no CPU time\n"
+    "freeze <gname>:*\tHold all processes of a group still",
+    "thaw": "thaw <name>\t\tLet a frozen process go on",
+    "usage": "usage\t\t\tShow memory, CPU time and tasks of all processes, with what they have started\n"
+    "usage <name> [...]\tThe same for some of them",
+}
 _HEADER = "default commands (type help <topic>):"
+_MORE_HEADER = "more commands (type help <topic>):"
 _ROWS = 3
 
 
 def help(session: "Session", argument: str) -> None:
     """`help [command]`: the list, or the lines on one command."""
     if not argument:
-        session.say(f"\n{_HEADER}\n{'=' * len(_HEADER)}\n{_topics()}\n")
-    elif argument in TEXTS:
+        more = [] if session.options.compatible else [(_MORE_HEADER, MORE)]
+        for header, texts in ((_HEADER, TEXTS), *more):
+            session.say(f"\n{header}\n{'=' * len(header)}\n{_topics(texts)}\n")
+    elif argument in TEXTS or argument in MORE:
         explain(session, argument)
     else:
         session.say(f"*** No help on {argument}")
@@ -74,15 +94,15 @@ def help(session: "Session", argument: str) -> None:
 
 def explain(session: "Session", command: str) -> None:
     """The lines on one command, as they follow a wrong use of it."""
-    session.say(TEXTS[command])
+    session.say(TEXTS.get(command) or MORE[command])
 
 
-def _topics() -> str:
+def _topics(texts: dict[str, str]) -> str:
     """All commands but `help`, down the columns, each as wide as its longest word."""
-    words = sorted(set(TEXTS) - {"help"})
+    words = sorted(set(texts) - {"help"})
     columns = [words[i : i + _ROWS] for i in range(0, len(words), _ROWS)]
     widths = [max(map(len, column)) for column in columns]
     return "\n".join(
-        "  ".join(f"{column[row]:<{width}}" for column, width in zip(columns, widths, strict=True))
-        for row in range(_ROWS)
+        "  ".join(f"{column[row]:<{width}}" for column, width in zip(columns, widths, strict=True) if row < len(column))
+        for row in range(min(_ROWS, len(words)))
     )

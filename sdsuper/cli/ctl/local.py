@@ -3,6 +3,7 @@
 Promises: logs are read without any permission on their directories. Must not: decide what is shown.
 """
 
+import errno
 import os
 import socket
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 #: How long a socket that may be another program's has to answer a first question, seconds.
 PROBE_SECONDS = 5.0
+_LISTENS = "00010000"       # __SO_ACCEPTCON in the column Flags of /proc/net/unix
 _CHUNK = 1 << 18
 
 
@@ -61,6 +63,10 @@ class LocalBackend:
         """See `backend.Backend.call`."""
         return self._client.call(method, **parameters)
 
+    def owner(self) -> int:
+        """The uid of the daemon, which is on this machine."""
+        return self._client.owner()
+
     def reload(self) -> None:
         """See `backend.Backend.reload`."""
         self.call("Update")
@@ -72,6 +78,31 @@ class LocalBackend:
     def close(self) -> None:
         """End the connection."""
         self._client.close()
+
+
+def control_socket_of(pid: int) -> str:
+    """Where the daemon with that process id takes commands, whatever its configuration says by now. Raises OSError.
+
+    /proc/PID/net/unix has the sockets of its network namespace, of which those that listen and that it holds count.
+    """
+    held = set()
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            held.add(os.readlink(f"/proc/{pid}/fd/{name}"))
+        except FileNotFoundError:
+            continue                        # closed meanwhile
+    with open(f"/proc/{pid}/net/unix", encoding="utf-8", errors="surrogateescape") as table:
+        rows = [line.split(maxsplit=7) for line in table]
+    found = [row[7].rstrip("\n") for row in rows[1:]
+             if len(row) == 8 and row[3] == _LISTENS and f"socket:[{row[6]}]" in held]
+    # those of HTTP last: a question would start the process that answers there
+    for path in sorted((path for path in found if path.startswith("/")), key=lambda path: "control" not in path):
+        try:
+            if _is_control_socket(path):
+                return path
+        except (OSError, ProtocolError):
+            continue
+    raise FileNotFoundError(errno.ENOENT, "it has no control socket")
 
 
 def _owner(path: str) -> int:

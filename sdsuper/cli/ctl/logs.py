@@ -114,6 +114,9 @@ def _show(session: "Session", name: str | None, channel: str, modifier: str) -> 
         if refusal.fault not in said:
             raise
         session.wrong(f"{name or 'supervisord'}: ERROR ({said[refusal.fault]})")
+        if name and refusal.fault == "NO_FILE" and not session.options.compatible:
+            sys.stdout.flush()
+            sys.stderr.write(f"(where output goes to the journal, `sdsuper ctl logs {name}` shows it)\n")
     else:
         show_bytes(b"\n")
 
@@ -132,7 +135,7 @@ def _follow(session: "Session", name: str | None, channel: str) -> None:
         sys.stdout.flush()
         log = session.backend.log(name, channel)
         log.follow(HEAD_BYTES)
-        _show_news(log)
+        show_news(log)
         log.close()
     except Refusal as refusal:
         code = 404 if refusal.fault in ("NO_FILE", "BAD_NAME") else 500
@@ -142,7 +145,7 @@ def _follow(session: "Session", name: str | None, channel: str) -> None:
         session.say("")
 
 
-def _show_news(log: "Log") -> None:
+def show_news(log: "Log") -> None:
     """Until the daemon is gone: its logs have no more news then."""
     import time
 

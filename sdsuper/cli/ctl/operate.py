@@ -64,7 +64,7 @@ def signal(session: "Session", argument: str) -> None:
         explain(session, "signal")
         return
     for name in _targets(words[1:]):
-        _apply(session, name, "Signal", GENERIC, signal=words[0])
+        operate(session, name, "Signal", GENERIC, signal=words[0])
 
 
 def _start(session: "Session", names: list[str]) -> None:
@@ -74,7 +74,7 @@ def _start(session: "Session", names: list[str]) -> None:
         session.wrong("Error: start requires a process name", INVALID_ARGS)
         explain(session, "start")
     for name in _targets(names):
-        _apply(session, name, "Start", INVALID_ARGS)
+        operate(session, name, "Start", INVALID_ARGS)
 
 
 def _stop(session: "Session", names: list[str]) -> None:
@@ -84,7 +84,7 @@ def _stop(session: "Session", names: list[str]) -> None:
         session.wrong("Error: stop requires a process name")
         explain(session, "stop")
     for name in _targets(names):
-        _apply(session, name, "Stop", GENERIC)
+        operate(session, name, "Stop", GENERIC)
 
 
 def _groups(argument: str) -> list[str]:
@@ -101,10 +101,13 @@ _OUTCOMES: dict[str, tuple[str, dict[str, str], str]] = {
     "Start": ("started", _START, "ALREADY_STARTED"),
     "Stop": ("stopped", _SIGNAL, "NOT_RUNNING"),
     "Signal": ("signalled", _SIGNAL, ""),
+    "Freeze": ("frozen", _SIGNAL, ""),
+    "Thaw": ("thawed", _SIGNAL, ""),
 }
 
 
-def _apply(session: "Session", name: str, method: str, unknown_group: int, **more: str) -> None:
+def operate(session: "Session", name: str, method: str, unknown_group: int, **more: str) -> None:
+    """Call a method for a name, and say what became of each process it means."""
     done, texts, harmless = _OUTCOMES[method]
     try:
         results: list[dict[str, Any]] = session.call(method, name=name, **more)["results"]

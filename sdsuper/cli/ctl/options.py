@@ -43,6 +43,8 @@ not running; 4 status: unknown name or no daemon, others: connection refused;
 _MORE = """\
 -P PASSWORD                   the same as -p
 -v                            say on stderr which daemon is asked
+--pid PID                     ask the daemon with this process id, wherever its
+                              socket is
 """
 
 TABLE: Table = {
@@ -55,8 +57,9 @@ TABLE: Table = {
     "-r": ("history_file", True), "--history-file": ("history_file", True), "--history_file": ("history_file", True),
     "-o": ("output", True), "--output": ("output", True),
 }  # fmt: skip
-#: What the client of the Go supervisord has besides; only `sdsuper ctl` knows it, supervisorctl refuses it as ever.
-GO_TABLE: Table = {"-P": ("password", True), "-v": ("verbose", False)}
+#: What the client of the Go supervisord has besides, and more; only `sdsuper ctl` knows it, supervisorctl refuses it as
+#: ever.
+GO_TABLE: Table = {"-P": ("password", True), "-v": ("verbose", False), "--pid": ("pid", True)}
 
 
 class Options:
@@ -65,6 +68,7 @@ class Options:
     def __init__(self, argv: list[str], prog: str, go: bool) -> None:
         """Read `argv`. Raises UsageError, also for a configuration that was named and cannot be used."""
         values, self.words = parse(argv, TABLE | GO_TABLE if go else TABLE)
+        self.compatible = not go        # who calls it supervisorctl is shown what supervisorctl shows
         self.help = _HELP.format(prog=prog, socket=DEFAULT_SOCKET, more=_MORE if go else "") if "help" in values else ""
         self.output = checked_format("-o", values.get("output", "table"))
         self.verbose = "verbose" in values
@@ -78,6 +82,9 @@ class Options:
             raise UsageError(f"invalid value for -s {self.url!r}: value {self.url!r} is not a URL")
         file = values.get("configuration")
         self._was_read = False
+        if "pid" in values:
+            self.control_socket = _socket_of(values["pid"])
+            self.url = self.url or f"unix://{self.control_socket}"
         if not self.help and (not self.url or self.interactive or file is not None):
             self._configure(file)
         self.url = self.url or f"unix://{self.control_socket}"
@@ -111,6 +118,17 @@ class Options:
             return (path, DEFAULT_SOCKET) if _is_left_to_us(path) else (path,)
         elsewhere = (self.control_socket,) if self._configured == f"unix://{path}" else ()
         return tuple(dict.fromkeys((f"{path}.control", *elsewhere, path)))
+
+
+def _socket_of(pid: str) -> str:
+    from sdsuper.cli.ctl.local import control_socket_of
+
+    try:
+        return control_socket_of(int(pid))
+    except ValueError:
+        raise UsageError(f"invalid value for --pid {pid!r}: number expected") from None
+    except OSError as error:
+        raise UsageError(f"no sdsuper answers as process {pid}: {error.strerror}") from None
 
 
 def without_userinfo(url: str) -> str:

@@ -39,12 +39,16 @@ class RemoteBackend:
             "Stop": self._stop, "Signal": self._signal, "WriteStdin": self._write_stdin,
             "ClearLogs": self._clear_logs, "Reread": self._reread_config, "Update": self._update,
             "AddGroup": self._add_group, "RemoveGroup": self._remove_group, "Shutdown": self._shutdown,
+            "ListRuns": self._list_runs,
         }  # fmt: skip
 
     def call(self, method: str, **parameters: Any) -> Values:
         """See `backend.Backend.call`. The changes of Update are made while they are read."""
         try:
-            return self._methods[method](**parameters)
+            carry_out = self._methods.get(method)
+            if carry_out is None:
+                raise Refusal("FAILED", f"{method.lower()} goes over the control socket only")
+            return carry_out(**parameters)
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise ProtocolError(f"{self._rpc.server.url}: {method}: not the answer of a Supervisor") from error
 
@@ -85,6 +89,13 @@ class RemoteBackend:
         if not found:
             raise Refusal("BAD_NAME", name)
         return found
+
+    def _list_runs(self, name: str | None = None) -> Values:
+        """With the figures in them: the cgroups are on the other machine."""
+        wanted = {(info["group"], info["name"]) for info in self._infos(name or "all")}
+        runs = [run for run in self._rpc.call("sdsuper.getAllUsage") if (run["group"], run["name"]) in wanted]
+        return {"runs": [{key: int(value) if isinstance(value, float) else value for key, value in run.items()}
+                         for run in runs]}
 
     def _list_configs(self) -> Values:
         return {"configs": [_config(info) for info in self._rpc.call("supervisor.getAllConfigInfo")]}

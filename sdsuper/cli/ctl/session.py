@@ -143,6 +143,9 @@ class Session:
             if error.errno == errno.ENOENT:
                 self.wrong(f"{self.url} no such file", NOT_RUNNING)
                 return False
+            if error.errno == errno.EACCES:
+                self.wrong(f"{self.url} permission denied (it is for root, and for the group that control_group names)")
+                return False
             raise
         except Refusal as refusal:
             if refusal.fault != "UNKNOWN_METHOD":

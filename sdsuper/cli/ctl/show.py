@@ -31,7 +31,7 @@ def status(session: "Session", argument: str) -> None:
         return
     for notice in session.server["notices"]:
         sys.stderr.write(f"{session.options.prog}: {notice}\n")
-    words, as_json = _output(session, argument.split())
+    words, as_json = output(session, argument.split())
     if words is None:
         return
     processes: list[dict[str, Any]] = []
@@ -50,7 +50,7 @@ def status(session: "Session", argument: str) -> None:
                     session.say(unknown(name))
                 session.status = STATUS_UNKNOWN
     if as_json:
-        _say_json(session, {"schema": "sdsuper.status/1", "processes": processes})
+        say_json(session, {"schema": "sdsuper.status/1", "processes": processes})
         return
     _table(session, processes)
     if any(process["statecode"] in _DOWN for process in processes):
@@ -92,7 +92,7 @@ def pid(session: "Session", argument: str) -> None:
 
 def avail(session: "Session", argument: str) -> None:
     """`avail`: every configured process, whether it is in use, starts by itself, and its priorities."""
-    words, as_json = _output(session, argument.split())
+    words, as_json = output(session, argument.split())
     if words is None:
         return
     if words:
@@ -107,7 +107,7 @@ def avail(session: "Session", argument: str) -> None:
         session.wrong("ERROR: supervisor shutting down")
         return
     if as_json:
-        _say_json(session, {"schema": "sdsuper.avail/1", "configs": configs})
+        say_json(session, {"schema": "sdsuper.avail/1", "configs": configs})
         return
     for config in configs:
         name = shown(config["group"], config["name"])
@@ -125,7 +125,7 @@ def version(session: "Session", argument: str) -> None:
         session.say(session.server["version"])
 
 
-def _output(session: "Session", words: list[str]) -> tuple[list[str] | None, bool]:
+def output(session: "Session", words: list[str]) -> tuple[list[str] | None, bool]:
     """The words without `-o FORMAT`, and whether it is json; no words when the format is wrong, which is said."""
     chosen, rest = session.output, []
     waiting = iter(words)
@@ -143,7 +143,8 @@ def _output(session: "Session", words: list[str]) -> tuple[list[str] | None, boo
     return rest, chosen == "json"
 
 
-def _say_json(session: "Session", value: object) -> None:
+def say_json(session: "Session", value: object) -> None:
+    """Say a value as JSON."""
     import json
 
     session.say(json.dumps(value, indent=1))

@@ -4,7 +4,7 @@
  * The daemon starts it with posix_spawn: descriptors 0, 1 and 2 in their places, 3 a file with the spec, 4 the
  * report pipe, in a process group of its own. It applies the spec in one straight line and executes the program. This is the only place
  * where privileges change. It promises: no memory but two mappings, no environment read, no descriptor of the
- * daemon's left open, and either the program runs or one report is written and the exit status is 127.
+ * daemon's left open, and either the program runs or one report of a failure is written and the exit status is 127.
  *
  * The spec, in the machine's byte order; the strings each end with a NUL and the last one ends the file:
  *
@@ -20,10 +20,12 @@
  *     u32 rlimits        resource limits that follow
  *     u32 argc           1 at least
  *     u32 envc
- *     u32 zero
+ *     u32 steps          steps that follow
  *     u64 rlimit[][3]    number, soft, hard
+ *     step[]             u32 code, flags, bytes, zero; u64 value[2]: see sandbox.h
  *     u32 group[]        ascending, none twice
  *     strings            cgroup.procs (empty: stay), directory (empty: stay), program, argv..., envp...
+ *     texts              of the steps, each of its step's bytes, the last of which is a NUL
  *
  * The report is one write, smaller than PIPE_BUF, for all launches share the pipe:
  *
@@ -31,130 +33,22 @@
  *     u32 pid
  *     u32 stage          enum stage
  *     u32 error          errno
- *     u32 detail         SETTING_RLIMIT: the limit's number
+ *     u32 detail         SETTING_RLIMIT: the limit's number; TAKING_STEP, LEAVING_OUT_STEP: the step's
  *
- * On x86-64 it is built without a C library: half of a launch's time is the kernel mapping the image, and this one is a
- * page of code and no data. Elsewhere, and for the sanitizers (SDSUPER_EXEC_LIBC), libc is only its way into the kernel.
+ * LEAVING_OUT_STEP is the one stage after which the launch goes on.
+ *
+ * On x86-64 it is built without a C library: half of a launch's time is the kernel mapping the image, and this one is
+ * two pages of code and no data. The parts: kernel.h calls, launch.h the records, sandbox.h the steps, with mounts.h
+ * and seccomp.h. They are one translation unit, for everything here is called from one place.
  */
 
-#include <errno.h>
+#define _GNU_SOURCE
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/signal.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
 
-#if !defined(__x86_64__) && !defined(SDSUPER_EXEC_LIBC)
-#define SDSUPER_EXEC_LIBC
-#endif
-
-enum { SPEC_FD = 3, REPORT_FD = 4, FIRST_FOREIGN_FD = 5 };
-enum { MAGIC = 0x31584453, SPEC_MOST_BYTES = 1 << 28, RLIMITS_MOST = 16, GROUPS_MOST = 65536, SIGNALS = 64 };
-enum { OWN_STDIN = 1, SET_USER = 2, SET_UMASK = 4, SET_NICE = 8, NO_NEW_PRIVS = 16, ALL_FLAGS = 31 };
-
-/* The texts are in sdsuper/system/process.py; a test keeps the two lists equal. */
-enum stage {
-    READING_SPEC,
-    JOINING_CGROUP,
-    SETTING_NICE,
-    OPENING_STDIN,
-    SETTING_RLIMIT,
-    CHANGING_USER,
-    CHANGING_DIRECTORY,
-    SETTING_NO_NEW_PRIVS,
-    VERIFYING_USER,
-    CLOSING_DESCRIPTORS,
-    RESETTING_SIGNALS,
-    EXECUTING,
-};
-
-struct spec {
-    uint32_t magic, size;
-    uint64_t tag;
-    uint32_t flags, umask, uid, gid;
-    int32_t nice;
-    uint32_t groups, rlimits, argc, envc, zero;
-    uint64_t rlimit[][3];
-};
-
-struct report {
-    uint64_t tag;
-    uint32_t pid, stage, error, detail;
-};
-
-/* What is being launched. The pointers lead into the mapped spec and into one anonymous mapping. */
-struct launch {
-    struct report report;
-    const struct spec *spec;
-    const uint32_t *group;
-    const char *cgroup, *directory, *program;
-    const char **argv, **envp;
-    uint32_t *group_now;
-};
-
-_Static_assert(sizeof(struct spec) == 56 && offsetof(struct spec, rlimit) == 56, "the daemon packs 56 bytes");
-_Static_assert(sizeof(struct report) == 24 && sizeof(struct report) <= PIPE_BUF, "the daemon unpacks 24 bytes");
-
-/* ---- the kernel: a result, or minus errno ------------------------------------------------------------------------ */
-
-#ifdef SDSUPER_EXEC_LIBC
-#include <unistd.h>
-
-static long kernel(long number, long a, long b, long c, long d, long e, long f)
-{
-    long result = syscall(number, a, b, c, d, e, f);
-    return result == -1 ? -errno : result;
-}
-#else
-static inline long kernel(long number, long a, long b, long c, long d, long e, long f)
-{
-    register long r10 __asm__("r10") = d;
-    register long r8 __asm__("r8") = e;
-    register long r9 __asm__("r9") = f;
-    long result;
-    __asm__ volatile("syscall"
-                     : "=a"(result)
-                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-                     : "rcx", "r11", "memory");
-    return result;
-}
-#endif
-
-#define CALL1(name, a) kernel(SYS_##name, (long)(a), 0, 0, 0, 0, 0)
-#define CALL2(name, a, b) kernel(SYS_##name, (long)(a), (long)(b), 0, 0, 0, 0)
-#define CALL3(name, a, b, c) kernel(SYS_##name, (long)(a), (long)(b), (long)(c), 0, 0, 0)
-#define CALL4(name, a, b, c, d) kernel(SYS_##name, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
-#define CALL5(name, a, b, c, d, e) kernel(SYS_##name, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
-
-static _Noreturn void leave(void)
-{
-    for (;;)
-        CALL1(exit_group, 127);
-}
-
-static _Noreturn void fail(struct launch *launch, long error)
-{
-    launch->report.pid = (uint32_t)CALL1(getpid, 0);
-    launch->report.error = (uint32_t)error;
-    /* The write end blocks: a daemon that is behind makes us wait, it does not lose the report. */
-    while (CALL3(write, REPORT_FD, &launch->report, sizeof launch->report) == -EINTR)
-        ;
-    leave();
-}
-
-static long must(struct launch *launch, long result)
-{
-    if (result < 0)
-        fail(launch, -result);
-    return result;
-}
-
-static void *map(struct launch *launch, size_t size, int protection, int flags, int fd)
-{
-    return (void *)must(launch, kernel(SYS_mmap, 0, (long)size, protection, flags, fd, 0));
-}
+#include "kernel.h"
+#include "launch.h"
+#include "sandbox.h"
 
 /* ---- the spec ---------------------------------------------------------------------------------------------------- */
 
@@ -190,25 +84,40 @@ static void read_spec(struct launch *launch)
     launch->spec = spec;
     launch->report.tag = spec->tag;
     if (spec->size != size || spec->flags & ~(uint32_t)ALL_FLAGS || spec->rlimits > RLIMITS_MOST ||
-        spec->groups > GROUPS_MOST || spec->argc < 1 || spec->argc > size || spec->envc > size)
+        spec->groups > GROUPS_MOST || spec->steps > STEPS_MOST || spec->argc < 1 || spec->argc > size ||
+        spec->envc > size)
         fail(launch, EBADMSG);
 
     const char *end = (const char *)spec + size;
-    launch->group = (const uint32_t *)&spec->rlimit[spec->rlimits];
-    size_t fixed = sizeof *spec + spec->rlimits * sizeof spec->rlimit[0] + spec->groups * sizeof *launch->group;
-    if (fixed > (size_t)size)
+    launch->step = (const struct step *)&spec->rlimit[spec->rlimits];
+    launch->group = (const uint32_t *)&launch->step[spec->steps];
+    size_t fixed = sizeof *spec + spec->rlimits * sizeof spec->rlimit[0] + spec->steps * sizeof *launch->step +
+                   spec->groups * sizeof *launch->group;
+    if (fixed > (size_t)size || !steps_are_in_order(launch))
         fail(launch, EBADMSG);
     const char *at = (const char *)spec + fixed;
 
-    size_t pointers = (size_t)spec->argc + 1 + spec->envc + 1;
-    const char **room = map(launch, pointers * sizeof *room + spec->groups * sizeof *launch->group,
-                            PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+    size_t pointers = (size_t)spec->argc + 1 + spec->envc + 1 + spec->steps;
+    size_t kept = spec->steps ? KEPT_MOST : 0;
+    const char **room = map(launch, pointers * sizeof *room + spec->groups * sizeof *launch->group +
+                            kept * sizeof *launch->kept, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
     launch->group_now = (uint32_t *)(room + pointers);
+    launch->kept = (int *)(launch->group_now + spec->groups);
+    for (size_t i = 0; i < kept; i++)
+        launch->kept[i] = -1;
     launch->cgroup = take(launch, &at, end);
     launch->directory = take(launch, &at, end);
     launch->program = take(launch, &at, end);
     launch->argv = take_all(launch, room, spec->argc, &at, end);
     launch->envp = take_all(launch, room + spec->argc + 1, spec->envc, &at, end);
+    launch->text = room + spec->argc + 1 + spec->envc + 1;
+    for (uint32_t i = 0; i < spec->steps; i++) {
+        uint32_t bytes = launch->step[i].bytes;
+        if (bytes < 1 || bytes > (size_t)(end - at) || at[bytes - 1] != '\0')
+            fail(launch, EBADMSG);
+        launch->text[i] = at;
+        at += bytes;
+    }
     if (at != end)
         fail(launch, EBADMSG);
 }
@@ -295,7 +204,7 @@ static void reset_signals(struct launch *launch)
 
 static _Noreturn void run(void)
 {
-    struct launch launch = {.report.stage = READING_SPEC};
+    struct launch launch = {.report.stage = READING_SPEC, .ruleset = -1};
     uint32_t *stage = &launch.report.stage;
     must(&launch, CALL3(fcntl, REPORT_FD, F_SETFD, FD_CLOEXEC));
     read_spec(&launch);
@@ -306,25 +215,32 @@ static _Noreturn void run(void)
     *stage = SETTING_NICE;
     if (flags & SET_NICE)
         must(&launch, CALL3(setpriority, 0 /* PRIO_PROCESS */, 0, launch.spec->nice));
-    *stage = OPENING_STDIN;     /* before the limits: a small nofile is the program's, not ours */
+    take_steps(&launch, PLACE);
+    *stage = OPENING_STDIN;     /* this and mounts before the limits: a small nofile is the program's, not ours */
     if (flags & OWN_STDIN)
         open_stdin(&launch);
+    take_steps(&launch, RIGHTS);
     *stage = SETTING_RLIMIT;
     set_rlimits(&launch);
     *stage = CHANGING_USER;
     if (flags & SET_USER)
         change_user(&launch);
+    take_steps(&launch, PARENT);
     if (flags & SET_UMASK)
         CALL1(umask, launch.spec->umask);   /* cannot fail */
     *stage = CHANGING_DIRECTORY;
     if (*launch.directory != '\0')
         must(&launch, CALL1(chdir, launch.directory));
+    take_steps(&launch, REFUSALS);
     *stage = SETTING_NO_NEW_PRIVS;
     if (flags & NO_NEW_PRIVS)
         must(&launch, CALL5(prctl, 38 /* PR_SET_NO_NEW_PRIVS */, 1, 0, 0, 0));
+    take_steps(&launch, END);
     *stage = VERIFYING_USER;
     if (flags & SET_USER)
         verify_user(&launch);
+    *stage = VERIFYING_RIGHTS;
+    verify_rights(&launch);
     *stage = CLOSING_DESCRIPTORS;
     must(&launch, CALL3(close_range, FIRST_FOREIGN_FD, ~0U, 0));
     *stage = RESETTING_SIGNALS;

@@ -1,0 +1,56 @@
+"""cat: what the configuration says of a process, and what is in force for it.
+
+The first part are the options that are not the default, the second is what the kernel says of the running process.
+`-o json` gives the records of the control interface.
+"""
+
+from sdsuper.cli.ctl.help import explain
+from sdsuper.cli.ctl.names import shown, unknown
+from sdsuper.cli.ctl.show import output, say_json
+from sdsuper.errors import Refusal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from sdsuper.cli.ctl.session import Session
+
+
+def cat(session: "Session", argument: str) -> None:
+    """`cat name …`: exit 1 for a name that is unknown."""
+    if not session.up():
+        return
+    words, as_json = output(session, argument.split())
+    if words is None:
+        return
+    if not words:
+        session.wrong("Error: cat requires a process name")
+        explain(session, "cat")
+        return
+    found: list[dict[str, Any]] = []
+    for name in ["all"] if "all" in words else words:
+        try:
+            found += session.call("Cat", name=name)["processes"]
+        except Refusal as refusal:
+            if refusal.fault != "BAD_NAME":
+                raise
+            session.wrong(unknown(name))
+    if as_json:
+        say_json(session, {"schema": "sdsuper.cat/1", "processes": found})
+        return
+    for one in found:
+        _say(session, one)
+
+
+def _say(session: "Session", one: "dict[str, Any]") -> None:
+    lines = [shown(one["group"], one["name"]), "  options that are not the default"]
+    lines += _pairs(one["options"])
+    if one["pid"]:
+        lines += [f"  in force, pid {one['pid']}", *_pairs(one["in_force"])]
+    else:
+        lines.append("  does not run")
+    session.say("\n".join(lines))
+
+
+def _pairs(pairs: "list[dict[str, str]]") -> list[str]:
+    return [f"    {pair['name']:<24} {pair['value']}" for pair in pairs] or ["    none"]

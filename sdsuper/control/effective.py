@@ -1,0 +1,122 @@
+"""The options of a process that are not the default, as text.
+
+Promises: what a configuration could say (paths absolute, sizes in bytes, presets spelt out). No value of a variable and
+no place of a secret is shown, and what looks like a password is `***`. Must not: know the engine.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from sdsuper.config.model import LogConfig, LogTarget, ProcessConfig, User
+from sdsuper.config.row import Row
+from sdsuper.config.sandbox import Sandbox, capability_names
+from sdsuper.config.settings import ROWS
+from sdsuper.config.values import Noted
+from sdsuper.core.vocabulary import signal_name
+
+#: Options whose field is not their name, and how the value is written.
+_FIELDS = {"stopsignal": "stopsignals"}
+_PLAIN = (
+    "command", "directory", "umask", "user", "nice", "priority", "autostart", "autorestart", "startsecs",
+    "startretries", "exitcodes", "stopsignal", "stopwaitsecs", "stopasgroup", "killasgroup", "redirect_stderr",
+    "serverurl", "leftovers", "user_environment",
+)
+_IO_CLASSES = ("none", "realtime", "best-effort", "idle")
+_POLICIES = {0: "other", 1: "fifo", 2: "rr", 3: "batch", 5: "idle"}
+_SECRET = re.compile(
+    r"(?i)((?:pass(?:w(?:or)?d|phrase)?|pwd|secret|token|credentials?|api[_-]?key|auth)[\w-]*[=:\s]\s*)"
+    r"(?:'[^']*'|\"[^\"]*\"|\S+)|(?<=://)([^/@\s:]*:)[^/@\s]+(?=@)")
+
+
+def options(config: ProcessConfig) -> list[tuple[str, str]]:
+    """(option, value) in the order of the settings table."""
+    found = {name: text for name, text in _written(config) if text != _default(name, config)}
+    order = {row.name: number for number, row in enumerate(ROWS["program"].values())}
+    return [(name, masked(found[name])) for name in sorted(found, key=lambda name: order.get(name, len(order)))]
+
+
+def masked(text: str) -> str:
+    """The text without what looks like a password: `--token=***`, `postgres://web:***@db/`."""
+    return _SECRET.sub(lambda match: (match[1] or match[2]) + "***", text)
+
+
+def _written(config: ProcessConfig) -> Iterator[tuple[str, str]]:
+    for name in _PLAIN:
+        value = getattr(config, _FIELDS.get(name, name))
+        if value is not None:
+            yield name, _text(name, value)
+    for stream, log in (("stdout", config.stdout), ("stderr", config.stderr)):
+        if stream == "stdout" or not config.redirect_stderr:
+            yield from _log(stream, log)
+    if config.environment:
+        yield "environment", ", ".join(f"{name}=…" for name, _value in config.environment)
+    for name, soft, hard in config.rlimits:
+        yield f"rlimit_{name}", ":".join("unlimited" if limit == -1 else str(limit) for limit in (soft, hard))
+    for file, limit in config.limits:
+        yield file.replace(".", "_"), limit.replace("\n", ", ")
+    yield "limits_unsupported", "warn" if config.limits_optional else "error"
+    if config.sandbox is not None:
+        yield from _sandbox(config.sandbox)
+    for name, value in config.later:
+        yield name, _text(name, value)
+
+
+def _log(stream: str, log: LogConfig) -> Iterator[tuple[str, str]]:
+    yield f"{stream}_logfile", ", ".join(_target(target) for target in log.targets) or "NONE"
+    for name, value in zip(LogConfig._fields[1:], log[1:], strict=True):
+        option = name if name.startswith("capture") or name == "events_enabled" else f"logfile_{name}"
+        yield f"{stream}_{option}", _text(option, value)
+
+
+def _target(target: LogTarget) -> str:
+    return target.path or target.kind.value.replace("auto", "AUTO")
+
+
+#: Fields of Sandbox that are not written as they are kept.
+_WRITERS: dict[str, Callable[[Any], list[tuple[str, str]]]] = {
+    "ionice": lambda value: [("ionice", f"{_IO_CLASSES[value >> 13]}:{value & 7}")],
+    "scheduler": lambda value: [("sched_policy", _POLICIES[value[0]])] + (
+        [("sched_priority", str(value[1]))] if value[1] else []),
+    "capabilities": lambda value: [("capabilities", capability_names(value[0]))],
+    "pdeathsig": lambda value: [("pdeathsig", signal_name(value).removeprefix("SIG"))],
+    "credentials": lambda value: [("credential", ", ".join(f"{name}:…" for name, _path in value))],
+    "optional": lambda _value: [("sandbox_unsupported", "warn")],
+}
+
+
+def _sandbox(sandbox: Sandbox) -> Iterator[tuple[str, str]]:
+    for name, default in Sandbox._field_defaults.items():
+        value = getattr(sandbox, name)
+        if value != default:
+            yield from _WRITERS.get(name, lambda plain, option=name: [(option, _text(option, plain))])(value)
+
+
+def _text(name: str, value: Any) -> str:
+    """A value as a configuration has it."""
+    if isinstance(value, Noted):
+        return _text(name, value.value)
+    if isinstance(value, User):
+        return value.name
+    if name == "leftovers":
+        return "kill" if value else "keep"
+    if name == "umask":
+        return f"{value:03o}"
+    if name == "stopsignal":
+        return " ".join(signal_name(number).removeprefix("SIG") for number in value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(getattr(value, "value", value))      # an enumeration's word
+
+
+def _default(name: str, config: ProcessConfig) -> str | None:
+    if name == "killasgroup":
+        return _text(name, config.stopasgroup)
+    row: Row | None = ROWS["program"].get(name.lower())
+    if row is None or row.default is None:
+        return None
+    if row.find is not None or row.field == "sandbox":
+        return row.default
+    return row.default if name == "limits_unsupported" else _text(name, row.read(row.default))
