@@ -3,9 +3,10 @@
 Promises: one place for each rule of `autorestart`, `exitcodes`, `startretries` and the back-off. Must not: know states.
 """
 
+from collections.abc import Iterable
 from enum import Enum
 
-from sdsuper.config.model import AutoRestart, ProcessConfig
+from sdsuper.config.model import AutoRestart, GroupConfig, ProcessConfig
 from sdsuper.core.vocabulary import Exit
 
 
@@ -44,3 +45,11 @@ def resigned(policy: ProcessConfig) -> ProcessConfig:
 def backoff(tries: int) -> float:
     """Seconds to wait after the `tries`-th failed start in a row: one more each time, as Supervisor does."""
     return float(tries)
+
+
+def stop_seconds(groups: Iterable[GroupConfig]) -> int:
+    """How long it takes at the most until everything has been asked to stop with every stop signal and then killed, one
+    group after the other.
+    """
+    return sum(max((len(process.stopsignals) * max(process.stopwaitsecs, 1) for process in group.processes), default=0)
+               for group in groups)

@@ -16,7 +16,7 @@ from time import monotonic
 
 from sdsuper.config.model import Model, Problem, Severity
 from sdsuper.control.server import Server, listen, make_directory
-from sdsuper.core.policy import resigned
+from sdsuper.core.policy import resigned, stop_seconds
 from sdsuper.core.roster import Slot, StopOrder
 from sdsuper.core.vocabulary import Publish, State, Stop
 from sdsuper.engine import entries
@@ -276,7 +276,7 @@ class Daemon:
     def reloading(self, under_way: bool) -> None:
         """A new configuration is about to be taken over, or is not after all."""
         if under_way:
-            self._service.reloading()
+            self._service.reloading(stop_seconds(self._engine.roster.groups.values()))
         else:
             self._service.reloaded()
 
@@ -343,11 +343,11 @@ class Daemon:
 
     def _report_waiting(self) -> None:
         if self._order is None or self._order.finished:
-            self._service.stopping([])
+            self._service.stopping([], 0)
             self._loop.stop()
             return
         names = [slot.config.name for slot in self._order.waiting]
-        self._service.stopping(names)
+        self._service.stopping(names, stop_seconds(self._engine.roster.groups.values()))
         self.log.write("info", f"waiting for {', '.join(names)} to die")
         self.log.flush()
         self._loop.soon(WAITING_REPORT, self._report_waiting)

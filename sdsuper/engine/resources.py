@@ -8,6 +8,7 @@ Sources: Documentation/admin-guide/cgroup-v2.rst of Linux.
 import os
 from errno import EOPNOTSUPP
 from stat import S_ISBLK
+from time import monotonic
 
 from sdsuper.config.model import ProcessConfig
 from sdsuper.core.roster import Key
@@ -21,6 +22,7 @@ from sdsuper.system.loop import EPOLLPRI, Loop
 _DEFAULTS = {"memory.max": "max", "memory.high": "max", "memory.low": "0", "memory.min": "0", "memory.swap.max": "max",
              "memory.oom.group": "0", "pids.max": "max", "cpu.max": "max 100000", "cpu.weight": "100",
              "io.weight": "default 100"}
+NEWS_SECONDS = 2.0      # between the kernel's news of a kill and that of the end of the process
 _NO_IO_LIMIT = "rbps=max wbps=max riops=max wiops=max"
 
 
@@ -29,7 +31,8 @@ class Resources:
 
     def __init__(self, loop: Loop, cgroups: CgroupTree | None, log: MainLog) -> None:
         self._loop, self._cgroups, self._log = loop, cgroups, log
-        self._events: dict[int, tuple[int, int]] = {}       # run's tag -> descriptor of memory.events, kills so far
+        #: run's tag -> descriptor of memory.events, kills so far, when the last one was seen
+        self._events: dict[int, tuple[int, int, float]] = {}
         self._frozen: set[Key] = set()
         self._warned: set[tuple[str, str]] = set()
 
@@ -42,9 +45,7 @@ class Resources:
             return
         for file, value in config.limits:
             self._set(config, run.tree, file, value)
-        if run.tree is not None and self._cgroups is not None and any(f.startswith("memory.") for f, _ in
-                                                                      config.limits):
-            self._watch(run, run.tree, self._cgroups)
+        self._watch(run, config)
 
     def change(self, run: Run, old: ProcessConfig, new: ProcessConfig) -> None:
         """Other limits for a run that goes on. What cannot be set is said and left as it was."""
@@ -55,12 +56,21 @@ class Resources:
                 continue
             try:
                 if file == "io.max":
-                    for line in before.get(file, "").splitlines():
-                        self._set(new, run.tree, file, f"{line.split()[0]} {_NO_IO_LIMIT}")
+                    self._forget_io(run, before.get(file, ""))
                 if value:
                     self._set(new, run.tree, file, value)
             except SpawnError as error:
                 self._log.write("error", f"{new.name} goes on with its old limit: {error}")
+        self._watch(run, new)
+
+    def _forget_io(self, run: Run, lines: str) -> None:
+        """Take limits of devices away; one that is gone has none."""
+        for line in lines.splitlines():
+            if run.tree is not None and self._cgroups is not None:
+                try:
+                    self._cgroups.set(run.tree, "io.max", _with_number(f"{line.split()[0]} {_NO_IO_LIMIT}"))
+                except OSError:
+                    continue
 
     def _set(self, config: ProcessConfig, tree: str | None, file: str, value: str) -> None:
         option = file.replace(".", "_")
@@ -86,31 +96,38 @@ class Resources:
     # ---- the end --------------------------------------------------------------------------------------------------
 
     def end(self, run: Run, killed: bool) -> bool:
-        """The leader was reaped, `killed` by SIGKILL or not, or never made: whether it was for lack of memory."""
-        self._frozen.discard(run.slot.key)
-        watched = self._events.pop(run.tag, None)
-        if watched is not None:
-            self._loop.unwatch(watched[0])
-            os.close(watched[0])
-        return killed and self._kills(run) > 0
+        """The leader was reaped, `killed` by a SIGKILL that is not ours or not, or never made: whether it was for lack
+        of memory.
+        """
+        self.thaw(run)                  # who is left behind is not held for ever
+        fd, seen, when = self._events.pop(run.tag, (-1, 0, 0.0))
+        if fd >= 0:
+            self._loop.unwatch(fd)
+            os.close(fd)
+        # an earlier kill was of another process of the run
+        return killed and (self._kills(run) > seen or (seen > 0 and monotonic() - when < NEWS_SECONDS))
 
-    def _watch(self, run: Run, tree: str, cgroups: CgroupTree) -> None:
+    def _watch(self, run: Run, config: ProcessConfig) -> None:
+        if run.tree is None or self._cgroups is None or run.tag in self._events:
+            return
+        if not any(file.startswith("memory.") for file, _value in config.limits):
+            return
         try:
-            fd = cgroups.open(tree, "memory.events")
+            fd = self._cgroups.open(run.tree, "memory.events")
         except OSError:
             return                      # no controller, and that is optional; or no descriptor is left
-        self._events[run.tag] = fd, 0
+        self._events[run.tag] = fd, self._kills(run), 0.0
         self._loop.watch(fd, EPOLLPRI, lambda _events: self._look(run))
 
     def _look(self, run: Run) -> None:
         """Something has happened to the memory of a run."""
-        fd, before = self._events[run.tag]
+        fd, before, _when = self._events[run.tag]
         try:
             kills = _number(os.pread(fd, 4096, 0).decode(), "oom_kill")
         except OSError:
             return                      # the cgroup is gone; the end of the run is on its way
         if kills > before:
-            self._events[run.tag] = fd, kills
+            self._events[run.tag] = fd, kills, monotonic()
             config = run.slot.config
             limit = f" (memory_max={dict(config.limits)['memory.max']})" if "memory.max" in dict(config.limits) else ""
             self._log.write("warn", f"{config.name}: out of memory{limit}, the kernel has killed {kills - before} of "
@@ -138,6 +155,7 @@ class Resources:
     def thaw(self, run: Run) -> None:
         """A frozen run is to hear a signal."""
         if run.slot.key in self._frozen:
+            self._frozen.discard(run.slot.key)
             try:
                 self.freeze(run, False)
             except OSError:
@@ -145,7 +163,7 @@ class Resources:
 
     def close(self) -> None:
         """Give back the descriptors."""
-        for fd, _kills in self._events.values():
+        for fd, _kills, _when in self._events.values():
             self._loop.unwatch(fd)
             os.close(fd)
         self._events.clear()

@@ -1,14 +1,15 @@
 """The daemon as a service of systemd: ready, reloading, stopping, alive, and in a line how it goes.
 
-Promises: READY once, when the first order has been worked through; a status that a person can use, at most once a
-second; a sign of life only from the loop, and only if supervision goes on; more time while it starts or stops, as long
-as it does. Without NOTIFY_SOCKET nothing of it happens. Must not: hold up the daemon when nobody reads. Sources:
-sd_notify(3), sd_watchdog_enabled(3), systemd.service(5).
+Promises: READY when the first order has been worked through, and what else changes how systemd sees the daemon, arrive
+however busy systemd is; a status that a person can use, at most once a second; a sign of life only from the loop, and
+only if supervision goes on; more time while it starts, reloads or stops, no longer than the programs' options explain.
+Without NOTIFY_SOCKET nothing of it happens. Must not: wait for systemd. Sources: sd_notify(3), sd_watchdog_enabled(3),
+systemd.service(5).
 """
 
 from collections.abc import Mapping
+from socket import socket
 from time import monotonic, monotonic_ns
-from typing import Protocol
 
 from sdsuper.core.roster import Roster, Slot, display_name
 from sdsuper.core.vocabulary import Publish, State
@@ -16,36 +17,35 @@ from sdsuper.logs.main import MainLog
 from sdsuper.system.loop import Loop
 
 STATUS_PAUSE = 1.0            # seconds between two statuses
+STATUS_BYTES = 400            # systemd takes 4096 bytes a message, and forgets a longer one
 MORE_TIME_EVERY = 3.0         # seconds between two requests for more time
 MORE_TIME = 30                # seconds that are asked for: systemd may be late, too
+START_MOST = 900.0            # seconds after the start for which more time is asked for
+MARGIN = 30.0                 # seconds that a stop may take beyond what the programs' options say
+AGAIN = 0.1                   # seconds until what systemd could not take is sent again
 NAMED_MOST = 5                # processes named in a status
+WATCHDOG_MOST = 10**12        # microseconds; more is no watchdog
 _ILL = (State.FATAL, State.BACKOFF, State.UNKNOWN)
 
 
-class Notifier(Protocol):
-    """sdnotify.SystemdNotifier."""
-
-    def notify(self, state: str) -> None:
-        """Send lines NAME=value."""
-
-
 class Service:
-    """What systemd is told. `trouble` is why nothing is, though somebody listens."""
+    """What systemd is told."""
 
     def __init__(self, loop: Loop, log: MainLog, roster: Roster, environment: Mapping[str, str], pid: int) -> None:
         self._loop, self._log, self._roster = loop, log, roster
-        self._notifier = self._find(environment)
-        self._ready = False
-        self._status, self._refused, self._ending = "", "", ""
-        self._status_waits = False
-        self._watchdog = _watchdog_seconds(environment, pid) if self._notifier is not None else 0.0
+        self._socket = self._connect(environment)
+        self._owed: list[bytes] = []            # what systemd has to hear, in order
+        self._ready, self._reloads, self._ending = False, 0, False
+        self._status, self._refused = "", ""
+        self._status_waits = self._asking = False
+        self._more_time_until = monotonic() + START_MOST
+        self._watchdog = _watchdog_seconds(environment, pid) if self._socket is not None else 0.0
         self._next_sign = monotonic()
-        if self._notifier is not None:
-            self._ask_for_time()
+        self._ask_for_time()
         if self._watchdog:
             self._sign()
 
-    def _find(self, environment: Mapping[str, str]) -> Notifier | None:
+    def _connect(self, environment: Mapping[str, str]) -> socket | None:
         if not environment.get("NOTIFY_SOCKET"):
             return None
         try:
@@ -53,60 +53,104 @@ class Service:
         except ImportError:
             self._log.write("error", "NOTIFY_SOCKET is set, but the Python package sdnotify is not there")
             return None
-        notifier: Notifier = SystemdNotifier()
-        channel = getattr(notifier, "socket", None)
+        # its notify() sends Latin-1, and forgets what that has not and what does not fit: we take the way there alone
+        channel: socket | None = SystemdNotifier().socket
         if channel is not None:
             channel.setblocking(False)
-        return notifier
+        return channel
+
+    def _must_tell(self, *lines: str) -> None:
+        """Something that changes how systemd sees us: sent again until it is taken."""
+        if self._socket is not None:
+            self._owed.append("\n".join(lines).encode(errors="replace"))
+            if len(self._owed) == 1:
+                self._send_owed()
+
+    def _send_owed(self) -> None:
+        while self._owed:
+            if not self._send(self._owed[0]):
+                self._loop.soon(AGAIN, self._send_owed)
+                return
+            del self._owed[0]
 
     def _tell(self, *lines: str) -> None:
-        if self._notifier is not None:
-            self._notifier.notify("\n".join(lines))     # an error is no error: sd_notify(3) has no answer either
+        """Something that is said again before long."""
+        if not self._owed:
+            self._send("\n".join(lines).encode(errors="replace"))
+
+    def _send(self, message: bytes) -> bool:
+        """False: systemd's queue is full."""
+        if self._socket is not None:
+            try:
+                self._socket.send(message)
+            except BlockingIOError:
+                return False
+            except OSError as error:            # nobody is there any more
+                self._log.write("warn", f"cannot tell systemd: {error.strerror}")
+        return True
 
     # ---- its life -------------------------------------------------------------------------------------------------
 
     def ready(self) -> None:
         """The first order has been worked through."""
-        self._ready = True
-        self._status = self._words()
-        self._tell("READY=1", f"STATUS={self._status}")
+        if not self._ending:
+            self._ready = True
+            self._tell_status()
+            self._must_tell("READY=1")
 
-    def reloading(self) -> None:
-        """A configuration is read and made so."""
+    def reloading(self, seconds: float) -> None:
+        """A configuration is read and made so, which may take that long."""
         if self._ready and not self._ending:
-            self._tell("RELOADING=1", f"MONOTONIC_USEC={monotonic_ns() // 1000}")
+            self._reloads += 1
+            self._more_time_until = monotonic() + seconds + MARGIN
+            self._must_tell("RELOADING=1", f"MONOTONIC_USEC={monotonic_ns() // 1000}")
+            self._ask_for_time()
 
     def reloaded(self, refused: str = "") -> None:
         """It is so, or was refused for that reason."""
         self._refused = refused.partition("\n")[0]
-        if self._ready and not self._ending:
+        self._reloads = max(self._reloads - 1, 0)
+        if self._ready:
             self.ready()
 
-    def stopping(self, waiting: list[str]) -> None:
-        """The daemon ends, and still waits for these."""
-        first, self._ending = not self._ending, f"stopping, waiting for {_some(waiting)}" if waiting else "stopping"
-        lines = ["STOPPING=1"] if first else []
-        self._tell(*lines, f"STATUS={self._ending}", f"EXTEND_TIMEOUT_USEC={MORE_TIME * 1_000_000}")
+    def stopping(self, waiting: list[str], seconds: float) -> None:
+        """The daemon ends, which may take that long, and still waits for these."""
+        if not self._ending:
+            self._ending = True
+            self._more_time_until = monotonic() + seconds + MARGIN
+            self._must_tell("STOPPING=1")
+            self._ask_for_time()
+        self._tell(f"STATUS={_cut(f'stopping, waiting for {_some(waiting)}' if waiting else 'stopping')}")
 
     def _ask_for_time(self) -> None:
-        if not self._ready:
-            self._tell(f"EXTEND_TIMEOUT_USEC={MORE_TIME * 1_000_000}")
-            self._loop.soon(MORE_TIME_EVERY, self._ask_for_time)
+        """As long as something is under way that has not taken longer than it may."""
+        left = self._more_time_until - monotonic()
+        if left > 0 and (self._ending or self._reloads or not self._ready):
+            self._tell(f"EXTEND_TIMEOUT_USEC={int(min(left, MORE_TIME) * 1_000_000)}")
+            if not self._asking:
+                self._asking = True
+                self._loop.soon(MORE_TIME_EVERY, self._ask_again)
+
+    def _ask_again(self) -> None:
+        self._asking = False
+        self._ask_for_time()
 
     # ---- status ---------------------------------------------------------------------------------------------------
 
     def heard(self, _slot: Slot, _change: Publish) -> None:
         """A state has changed."""
-        if self._notifier is not None and not self._status_waits:
+        if self._socket is not None and not self._status_waits:
             self._status_waits = True
-            self._loop.soon(STATUS_PAUSE, self._tell_status)
+            self._loop.soon(STATUS_PAUSE, self._tell_news)
+
+    def _tell_news(self) -> None:
+        self._status_waits = False
+        if self._ready and not self._ending and self._words() != self._status:
+            self._tell_status()
 
     def _tell_status(self) -> None:
-        self._status_waits = False
-        words = self._words()
-        if words != self._status and self._ready and not self._ending:
-            self._status = words
-            self._tell(f"STATUS={words}")
+        self._status = self._words()
+        self._tell(f"STATUS={self._status}")
 
     def _words(self) -> str:
         """`41/42 running; web: FATAL`."""
@@ -123,7 +167,7 @@ class Service:
             parts.append(_some(ill))
         if self._refused:
             parts.append(f"the newest configuration was refused: {self._refused}")
-        return _line("; ".join(parts))
+        return _cut("; ".join(parts))
 
     # ---- watchdog -------------------------------------------------------------------------------------------------
 
@@ -147,16 +191,21 @@ class Service:
 
 def _watchdog_seconds(environment: Mapping[str, str], pid: int) -> float:
     """How long we may be silent; 0: for ever."""
-    microseconds, whose = environment.get("WATCHDOG_USEC", ""), environment.get("WATCHDOG_PID", str(pid))
-    return int(microseconds) / 1e6 if microseconds.isdigit() and whose == str(pid) else 0.0
+    text, whose = environment.get("WATCHDOG_USEC", ""), environment.get("WATCHDOG_PID", str(pid))
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and whose == str(pid)):
+        return 0.0
+    microseconds = int(text)
+    return microseconds / 1e6 if microseconds <= WATCHDOG_MOST else 0.0
 
 
 def _some(names: list[str]) -> str:
     """The first names, and how many more there are."""
     more = len(names) - NAMED_MOST
-    return _line(", ".join(names[:NAMED_MOST]) + (f" and {more} more" if more > 0 else ""))
+    return ", ".join(names[:NAMED_MOST]) + (f" and {more} more" if more > 0 else "")
 
 
-def _line(text: str) -> str:
-    """On one line, whatever is in the names: another line would be another message."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+def _cut(text: str) -> str:
+    """On one line, for another line would be another message, and no longer than it may be."""
+    line = "".join(letter if letter.isprintable() else "?" for letter in text)
+    data = line.encode(errors="replace")
+    return line if len(data) <= STATUS_BYTES else f"{data[:STATUS_BYTES].decode(errors='ignore')} …"

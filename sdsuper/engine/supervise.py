@@ -280,6 +280,7 @@ class Engine:
         self._send(run, effect.number, effect.group)
 
     def _send(self, run: Run, number: int, group: bool) -> None:
+        run.killed = run.killed or number == signal.SIGKILL
         try:
             self.resources.thaw(run)
             (os.killpg if group else os.kill)(run.pid, number)
@@ -296,10 +297,12 @@ class Engine:
             self._kill(slot, Kill(run.number, slot.config.killasgroup))
 
     def _kill(self, slot: Slot, effect: Kill) -> None:
+        run = self._current.get(slot.key)
         if effect.tree:
+            if run is not None:
+                run.killed = run.killed or run.number == effect.run
             self.trees.kill(slot.key, effect.run)
             return
-        run = self._current.get(slot.key)
         if run is not None and run.number == effect.run:
             self._send(run, signal.SIGKILL, False)
 
@@ -312,6 +315,7 @@ class Engine:
             raise ProcessLookupError(errno.ESRCH, "no child")
         self.log.write("debug", f"sending {slot.config.name} (pid {run.pid}) sig {signal_name(number)}")
         os.kill(run.pid, number)
+        run.killed = run.killed or number == signal.SIGKILL
 
     def reap(self) -> None:
         """Take all children that have ended, ours and orphans."""
@@ -335,7 +339,7 @@ class Engine:
             else:
                 populated = False
                 try:
-                    exit = exit._replace(oom=self.resources.end(run, exit.signal == signal.SIGKILL))
+                    exit = exit._replace(oom=self.resources.end(run, exit.signal == signal.SIGKILL and not run.killed))
                     populated = self._bury(run)
                 except Exception as error:          # the end itself must be told in any case
                     self.loop.on_error(error)

@@ -20,12 +20,13 @@ LOOK_PAUSE = 0.5      # seconds until a tree is looked at again of whose end not
 class Run:
     """One life of a process: its child, its pipes, the cgroup it began in (None: without one)."""
 
-    __slots__ = ("number", "pid", "slot", "streams", "tag", "tree")
+    __slots__ = ("killed", "number", "pid", "slot", "streams", "tag", "tree")
 
     def __init__(self, slot: Slot, number: int, tag: int) -> None:
         self.slot, self.number, self.tag, self.pid = slot, number, tag, 0
         self.streams: list[Stream] = []
         self.tree: str | None = None
+        self.killed = False         # by us, with SIGKILL
 
 
 class Trees:

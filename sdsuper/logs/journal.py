@@ -192,13 +192,19 @@ class Journal:
         """Call as soon as something has been taken, or journald has not read for STALL_SECONDS."""
         assert self._loop is not None       # see `reads`
         self._parked.append(resume)
-        if not self._stall_watched:
+        self._watch_for_a_stall()
+
+    def _watch_for_a_stall(self) -> None:
+        if self._loop is not None and self._parked and not self._stall_watched:
             self._stall_watched = True
-            self._loop.soon(STALL_SECONDS, self._look_for_a_stall)
+            self._loop.soon(max(self._progress + STALL_SECONDS - monotonic(), 0.0), self._look_for_a_stall)
 
     def _look_for_a_stall(self) -> None:
         self._stall_watched = False
-        self._release()
+        if self.reads:
+            self._watch_for_a_stall()       # something has been taken since
+        else:
+            self._release()
 
     def _release(self) -> None:
         """Let everybody look again who waits; the loop gives each a turn."""

@@ -73,11 +73,12 @@ class Passed:
         self._sockets: list[socket.socket] = []
         self.paths: frozenset[str] = frozenset()
         count = environment.get("LISTEN_FDS", "")
-        if environment.get("LISTEN_PID") != str(pid) or not count.isdigit():
+        if environment.get("LISTEN_PID") != str(pid) or not (count.isascii() and count.isdigit() and len(count) < 5):
             return
-        for fd in range(LISTEN_FDS_START, LISTEN_FDS_START + int(count)):
+        behind = LISTEN_FDS_START + int(count)
+        for fd in range(LISTEN_FDS_START, behind):
             try:
-                moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, lowest)
+                moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, max(lowest, behind))     # none is taken for another
             except OSError:
                 continue
             os.close(fd)
@@ -88,7 +89,8 @@ class Passed:
                 continue
             found.setblocking(False)
             self._sockets.append(found)
-        self.paths = frozenset(str(one.getsockname()) for one in self._sockets if one.family == socket.AF_UNIX)
+        self.paths = frozenset(str(one.getsockname()) for one in self._sockets
+                               if one.family == socket.AF_UNIX and _listens(one))
 
     def unix(self, path: str) -> socket.socket | None:
         """The one that listens at a path; it is the caller's from now on."""
@@ -107,7 +109,7 @@ class Passed:
 
     def _take(self, fits: Callable[[socket.socket], bool]) -> socket.socket | None:
         for one in self._sockets:
-            if one.type == socket.SOCK_STREAM and one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) and fits(one):
+            if _listens(one) and fits(one):
                 self._sockets.remove(one)
                 return one
         return None
@@ -119,6 +121,10 @@ class Passed:
             one.close()
         self._sockets.clear()
         return left
+
+
+def _listens(one: socket.socket) -> bool:
+    return one.type == socket.SOCK_STREAM and bool(one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
 
 #: What a daemon has that systemd has given no sockets.

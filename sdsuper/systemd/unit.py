@@ -81,7 +81,8 @@ ProtectSystem=full
 ProtectHome=read-only
 PrivateTmp=yes
 PrivateDevices=yes
-RestrictNamespaces=yes
+RestrictNamespaces=mnt net
+SystemCallFilter=~@debug
 """
 _STRICT = """\
 NoNewPrivileges=yes
@@ -139,7 +140,7 @@ StartLimitBurst=10
 [Service]
 {type}NotifyAccess=main
 {account}ExecStart={daemon} --nodaemon --silent --configuration {config}
-ExecReload={command} ctl --pid $MAINPID reload
+ExecReload={command} ctl --configuration {config} --pid $MAINPID reload
 Restart=on-failure
 RestartSec=1
 WatchdogSec=30
@@ -187,7 +188,8 @@ WantedBy=sockets.target
 """
 #: Drop-ins of the packages, for /etc/systemd/system/sdsuper.service.d/; notify-reload is in force where it can be.
 DROP_INS = {
-    "hardened": "# Programs cannot gain privileges, nor write to /usr, /boot, /etc and /home.\n"
+    "hardened": "# Programs cannot gain privileges, nor write to /usr, /boot, /etc and /home, nor look into\n"
+                "# each other. Their own sandboxes (sandbox= and so on) work.\n"
                 f"[Service]\n{_HARDENED}",
     "strict": "# Programs can write below /run/sdsuper and /var/log/sdsuper and to what ReadWritePaths= adds, and\n"
               "# have little else: none that makes its own machine code (Java, Node), no sandboxes of their own.\n"

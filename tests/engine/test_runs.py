@@ -75,6 +75,18 @@ def test_who_dies_frozen_is_reaped(start: Start) -> None:
     assert run_of(daemon, "web") == {"name": "web", "group": "web", "pid": 0, "frozen": False}
 
 
+def test_who_is_left_behind_by_a_frozen_run_goes_on(start: Start) -> None:
+    daemon = start("[program:left]\ncommand=/bin/sh -c \"/bin/sleep 1000 & exec /bin/sleep 1000\"\nstartsecs=0\n"
+                   "autorestart=false\n")
+    tree = Path(str(run_of(daemon, "left")["cgroup"]))
+    daemon.wait(lambda: len((tree / "cgroup.procs").read_text().split()) == 2, "it has a child")
+    daemon.call("Freeze", name="left")
+    daemon.result("Signal", "left", signal="KILL")
+    daemon.wait_state("left", "EXITED")
+    daemon.wait(lambda: "frozen 0" in (tree / "cgroup.events").read_text(), "the child is not frozen any more")
+    (tree / "cgroup.kill").write_text("1")
+
+
 def test_what_cannot_be_frozen(start: Start) -> None:
     daemon = start(SLEEP + "[program:down]\nautostart=false\ncommand=/bin/sleep 1000\n")
     assert ctl(daemon, "freeze", "down") == (7, "down: ERROR (not running)\n")

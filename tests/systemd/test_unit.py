@@ -37,7 +37,8 @@ def value(text: str, key: str) -> str:
 def test_plain_paths_are_written_as_they_are() -> None:
     text = unit(PLAN)
     assert value(text, "ExecStart") == "/usr/bin/sdsuperd --nodaemon --silent --configuration /etc/supervisord.conf"
-    assert value(text, "ExecReload") == "/usr/bin/sdsuper ctl --pid $MAINPID reload"
+    assert value(text, "ExecReload") == (
+        "/usr/bin/sdsuper ctl --configuration /etc/supervisord.conf --pid $MAINPID reload")
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_plain_paths_are_written_as_they_are() -> None:
 def test_nothing_in_a_path_has_a_meaning(path: str, word: str) -> None:
     text = unit(Plan(path, path, path, "strict", writable=(path,)))
     assert value(text, "ExecStart") == f"{word} --nodaemon --silent --configuration {word}"
-    assert value(text, "ExecReload") == f"{word} ctl --pid $MAINPID reload"
+    assert value(text, "ExecReload") == f"{word} ctl --configuration {word} --pid $MAINPID reload"
     assert value(text, "ReadWritePaths") == f"-{word}"
 
 

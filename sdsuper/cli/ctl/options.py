@@ -82,9 +82,9 @@ class Options:
             raise UsageError(f"invalid value for -s {self.url!r}: value {self.url!r} is not a URL")
         file = values.get("configuration")
         self._was_read = False
-        if "pid" in values:
-            self.control_socket = _socket_of(values["pid"])
-            self.url = self.url or f"unix://{self.control_socket}"
+        if "pid" in values and (found := _socket_of(values["pid"], values.get("configuration"))):
+            self.control_socket = found
+            self.url = self.url or f"unix://{found}"
         if not self.help and (not self.url or self.interactive or file is not None):
             self._configure(file)
         self.url = self.url or f"unix://{self.control_socket}"
@@ -120,7 +120,8 @@ class Options:
         return tuple(dict.fromkeys((f"{path}.control", *elsewhere, path)))
 
 
-def _socket_of(pid: str) -> str:
+def _socket_of(pid: str, file: str | None) -> str:
+    """Where that daemon listens; nothing where that cannot be seen, but there is a configuration that may tell."""
     from sdsuper.cli.ctl.local import control_socket_of
 
     try:
@@ -128,6 +129,8 @@ def _socket_of(pid: str) -> str:
     except ValueError:
         raise UsageError(f"invalid value for --pid {pid!r}: number expected") from None
     except OSError as error:
+        if isinstance(error, PermissionError) and file is not None:
+            return ""       # it has become another user, and we may not look into others (no CAP_SYS_PTRACE)
         raise UsageError(f"no sdsuper answers as process {pid}: {error.strerror}") from None
 
 

@@ -30,6 +30,9 @@ _TABLE: Table = {
 }  # fmt: skip
 
 
+LATEST = 1e11      # seconds since the epoch; beyond it there are no dates
+
+
 class Wish(NamedTuple):
     """What is to be shown. `lines` -1: all; `since` in seconds since the epoch, 0: from the beginning; `run` 0: all."""
 
@@ -126,8 +129,12 @@ def _when(text: str) -> float:
 
     try:
         if text[-1:] in _UNITS:
-            return time() - float(text[:-1]) * _UNITS[text[-1]]
-        return float(text[1:]) if text[:1] == "@" else datetime.fromisoformat(text).timestamp()
+            found = time() - float(text[:-1]) * _UNITS[text[-1]]
+        else:
+            found = float(text[1:]) if text[:1] == "@" else datetime.fromisoformat(text).timestamp()
+        if not abs(found) < LATEST:
+            raise ValueError
+        return found
     except (ValueError, OverflowError, OSError):
         raise UsageError(f"cannot read {text!r} as a time (10m, 2h, 2026-11-21T10:00 or @1795251600 expected)"
                          ) from None

@@ -38,9 +38,8 @@ def usage(session: "Session", argument: str) -> None:
             if refusal.fault != "BAD_NAME":
                 raise
             session.wrong(unknown(name or ""))
-    for one in found:
-        if one["pid"] and one.get("memory") is None:
-            _measure(one)
+    if unknown_memory := [one for one in found if one["pid"] and one.get("memory") is None]:
+        _measure(unknown_memory)
     if as_json:
         say_json(session, {"schema": "sdsuper.usage/1", "usages": found})
     elif found:
@@ -68,20 +67,29 @@ def _hold(session: "Session", argument: str, command: str, method: str) -> None:
         operate(session, name, method, GENERIC)
 
 
-def _measure(one: "dict[str, Any]") -> None:
-    """The memory of a process and its descendants by another way; what has ended meanwhile has none."""
+def _measure(runs: "list[dict[str, Any]]") -> None:
+    """The memory of processes and their descendants by another way, in one look at all that is there; what has ended
+    meanwhile has none.
+    """
     try:
         import psutil
     except ImportError:
         return
-    total = 0
-    try:
-        first = psutil.Process(one["pid"])
-        for process in [first, *first.children(recursive=True)]:
-            total += process.memory_info().rss
-    except psutil.Error:
-        return
-    one["memory"] = total
+    memory: dict[int, int] = {}
+    children: dict[int, list[int]] = {}
+    for process in psutil.process_iter(["ppid", "memory_info"]):
+        if process.info["memory_info"] is not None:
+            memory[process.pid] = process.info["memory_info"].rss
+            children.setdefault(process.info["ppid"], []).append(process.pid)
+    for run in runs:
+        waiting, seen = [run["pid"]], set()
+        while waiting:
+            pid = waiting.pop()
+            if pid not in seen:
+                seen.add(pid)
+                waiting += children.get(pid, [])
+        if run["pid"] in memory:
+            run["memory"] = sum(memory.get(pid, 0) for pid in seen)
 
 
 def _table(session: "Session", found: "list[dict[str, Any]]") -> None:
