@@ -1,6 +1,7 @@
 """`sdsuper import systemd UNIT`: print a [program:x] section that does what a systemd service does.
 
-Promises: changes nothing; says in comments what the section cannot do. Must not: ask systemd for more than the text.
+Promises: changes nothing; says in comments what the section cannot do; prints nothing that `sdsuper check` would refuse
+on this machine. Must not: ask systemd for more than the text.
 """
 
 import os
@@ -8,7 +9,14 @@ import subprocess
 import sys
 
 from sdsuper.cli.options import UsageError, parse
+from sdsuper.cli.program_service import VARIABLES
+from sdsuper.config.load import load
+from sdsuper.config.lookup import File
+from sdsuper.config.model import Severity
+from sdsuper.errors import ConfigError
+from sdsuper.system.host import RealHost
 from sdsuper.systemd.from_unit import NoProgram, section
+from sdsuper.systemd.unit import MARK
 
 _TABLE = {"--name": ("name", True), "-h": ("help", False), "--help": ("help", False)}
 _MOST_BYTES = 1 << 20
@@ -42,7 +50,9 @@ def main(argv: list[str]) -> int:
     name = options.get("name") or os.path.basename(unit).removesuffix(".service")
     try:
         text = _file(unit) if "/" in unit else _known(unit)
-        sys.stdout.write(section(text, name))
+        made = section(text, name, _variables)
+        _check(made)
+        sys.stdout.write(made)
     except OSError as error:
         return _fail(f"{unit}: {error.strerror}")
     except UnicodeDecodeError:
@@ -79,6 +89,39 @@ def _known(unit: str) -> str:
     if done.returncode:
         raise NoProgram(done.stderr.strip() or "systemctl cat shows nothing")
     return done.stdout
+
+
+class _Host(RealHost):
+    """This machine for a daemon that is root, as who runs units is, with one text for a configuration."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.uid = 0
+        self.text = text
+
+    def read(self, path: str) -> File:
+        """The text, whatever the path."""
+        return File(self.text.encode(), None)
+
+
+def _check(made: str) -> None:
+    """Read the section as the daemon would. Raises NoProgram with what it would refuse."""
+    try:
+        load("/section", _Host(f"[supervisord]\n{made}"))
+    except ConfigError as error:
+        problems = [problem._replace(where=None) for problem in error.problems if problem.severity is Severity.ERROR]
+        raise NoProgram("the section would be refused:" + "".join(f"\n    {each}" for each in problems)) from None
+
+
+def _variables(path: str) -> str | None:
+    """The text of a file that `sdsuper service install` has written, if it can be read."""
+    if not path.endswith(VARIABLES):
+        return None
+    try:
+        text = _file(path)
+    except (OSError, UnicodeDecodeError):
+        return None
+    return text if text.startswith(f"{MARK}\n") else None
 
 
 def _fail(text: str) -> int:

@@ -1,7 +1,8 @@
 """`sdsuper service`: run the daemon as a service of systemd, for an installation that no package has made one for.
 
-Promises: writes one unit file, in one step, and only over one that it has written itself; drop-ins beside it stay; a
-configuration with a mistake is not made a service. Must not: start programs itself.
+Promises: writes a unit file in one step, and only over one that it has written itself for the same; drop-ins beside it
+stay; with --program it acts on that program's units, never on the daemon's; a configuration with a mistake is not made
+a service. Must not: start programs itself.
 """
 
 import os
@@ -11,7 +12,7 @@ import sys
 from typing import NamedTuple
 
 from sdsuper.cli.options import UsageError, parse
-from sdsuper.cli.program_service import SECRETS, units
+from sdsuper.cli.program_service import VARIABLES, head, installed, unit_name, units
 from sdsuper.config.load import load, search
 from sdsuper.config.model import Model, TargetKind
 from sdsuper.config.search import search_paths
@@ -42,9 +43,10 @@ Usage: sdsuper service install|print [-c FILE] [--name NAME] [--user]
        sdsuper service install|print --program PROGRAM [-c FILE] [--name NAME]
                        [--sandbox off|standard|strict|offline] [--now] [--dry-run]
        sdsuper service uninstall|start|stop|restart|status [--name NAME] [--user]
+       sdsuper service uninstall|start|stop|restart|status --program PROGRAM [--name NAME]
 
 -c/--configuration FILE -- the configuration (searched for as the daemon does if not given)
---name NAME -- the unit is NAME.service (default sdsuper)
+--name NAME -- the unit is NAME.service (default sdsuper, or PROGRAM)
 --user -- a service of the user's own systemd, not of the machine's
 --hardening LEVEL -- what the daemon and its programs may not do (docs/install.md)
 --program PROGRAM -- a unit that runs this program without the daemon
@@ -73,7 +75,7 @@ def main(argv: list[str]) -> int:
             raise UsageError("positional arguments are not supported: " + " ".join(words))
         if action not in ("install", "print", "uninstall", *ACTIONS):
             raise UsageError(f"no such action: {action}" if action else "an action is missing")
-        name = _unit_name(options.get("name", "sdsuper"))
+        name = _name(options.get("name", "sdsuper"))
         hardening = options.setdefault("hardening", "default")
         if hardening not in HARDENINGS:
             raise UsageError(f"invalid value for --hardening {hardening!r}: {', '.join(HARDENINGS)} expected")
@@ -88,9 +90,15 @@ def main(argv: list[str]) -> int:
         options["print"] = ""
     if action in ("install", "print"):
         return _install(name, options, place)
+    try:
+        names = [name] if "program" not in options else installed(
+            name.removesuffix(".service") if "name" in options else options["program"], options["program"],
+            place.folder)
+    except ValueError as error:
+        return _fail(str(error))
     if action == "uninstall":
-        return _uninstall(name, place)
-    return _systemctl(action, name, place)
+        return _uninstall(names, place)
+    return _systemctl(action, names, place)
 
 
 def _place(user: bool) -> Place:
@@ -100,12 +108,11 @@ def _place(user: bool) -> Place:
     return Place(os.path.join(home, USER_FOLDER), ("--user",))
 
 
-def _unit_name(text: str) -> str:
-    name = text.removesuffix(".service")
-    if not name or len(name) > 200 or not all(letter.isalnum() or letter in "-_.@:" for letter in name) \
-            or not name.isascii() or name.startswith("."):
-        raise UsageError(f"no name for a unit: {text!r} (letters, digits and -_.@: expected)")
-    return f"{name}.service"
+def _name(text: str) -> str:
+    try:
+        return unit_name(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def _check_program(options: dict[str, str]) -> None:
@@ -124,6 +131,8 @@ def _install(name: str, options: dict[str, str], place: Place) -> int:
                      "-c FILE names one, `sdsuper init -o FILE` makes one")
     config = os.path.abspath(found)
     try:
+        if "program" not in options:
+            host.cwd = os.path.expanduser("~") if "user" in options else "/"    # where systemd starts the daemon
         model = load(config, host)
         if "program" in options:
             wanted = units(model, config, options["program"], options["sandbox"],
@@ -137,7 +146,8 @@ def _install(name: str, options: dict[str, str], place: Place) -> int:
     if "print" in options:
         sys.stdout.write("\n".join(made.text for made in wanted.values()))
         return 0
-    return _put(wanted, config, options, place)
+    resting = {process.program for group in model.groups for process in group.processes if not process.autostart}
+    return _put(wanted, config, options, place, options.get("program") not in resting)
 
 
 def _daemon_unit(model: Model, config: str, options: dict[str, str]) -> Made:
@@ -148,33 +158,39 @@ def _daemon_unit(model: Model, config: str, options: dict[str, str]) -> Made:
         raise ValueError(f"{daemon} is not there or not executable")
     plan = Plan(command, daemon, config, options["hardening"], _stop_seconds(model), _writable(model),
                 _systemd_version())
+    if options["hardening"] == "strict":
+        _check_strict(model)
     return Made(f"{MARK}\n{user_unit(plan) if 'user' in options else unit(plan)}", "", ())
 
 
-def _put(wanted: dict[str, Made], config: str, options: dict[str, str], place: Place) -> int:
+def _put(wanted: dict[str, Made], config: str, options: dict[str, str], place: Place, enabled: bool) -> int:
     """Write the units and enable them."""
     if "user" in options:
         os.makedirs(place.folder, exist_ok=True)
-    wrong = next(filter(None, (_in_the_way(name, place) for name in wanted)), "")
+    wrong = next(filter(None, (_in_the_way(name, made, place) for name, made in wanted.items())), "")
     for name, made in wanted.items() if not wrong else ():
         path = os.path.join(place.folder, name)
-        if made.secrets:
-            wrong = wrong or _write(path.removesuffix(".service") + SECRETS, made.secrets, 0o600)
+        if made.variables:
+            wrong = wrong or _write(_variables(path), made.variables, 0o600)
         wrong = wrong or _write(path, made.text)
+        if not made.variables:
+            wrong = wrong or _remove_variables(path)
     if wrong:
         return _fail(wrong)
     for name, made in wanted.items():
         sys.stdout.write(f"{place.folder}/{name} written, for {config}\n")
         sys.stdout.write("".join(f"    {note}\n" for note in made.notes))
     if not _running():
-        sys.stdout.write("systemd does not run here: the service is there from the next boot with systemd on, "
-                         f"once it is enabled (systemctl enable {' '.join(wanted)})\n")
+        sys.stdout.write("systemd does not run here: the service is there from the next boot with systemd on"
+                         + (f", once it is enabled (systemctl enable {' '.join(wanted)})\n" if enabled else "\n"))
         return 0
     if "user" in options:
         sys.stdout.write("it ends with your last session, unless `loginctl enable-linger` says otherwise\n")
     if "program" in options and "now" in options:
         sys.stdout.write("the daemon may run the program, too: take it out of the configuration\n")
-    return _call(place, "daemon-reload") or _call(place, "enable", *["--now"] * ("now" in options), *wanted)
+    status = _call(place, "daemon-reload")
+    status = status or _call(place, "enable" if enabled else "disable", *wanted)
+    return status or (_call(place, "start", *wanted) if "now" in options else 0)
 
 
 def _stop_seconds(model: Model) -> int:
@@ -184,18 +200,21 @@ def _stop_seconds(model: Model) -> int:
     return max(STOP_SECONDS_LEAST, sum(longest) + STOP_SECONDS_MORE)
 
 
-def _writable(model: Model) -> list[str]:
-    """The directories that the daemon and its programs write to, as far as the configuration says it."""
+def _files(model: Model) -> list[str]:
+    """The files that the daemon writes, as far as the configuration says it."""
     settings = model.supervisord
-    files = [settings.pidfile, settings.control_socket, *(server.file for server in model.servers if server.file)]
-    folders = [settings.childlogdir]
     targets = [settings.logfile]
     for group in model.groups:
         for process in group.processes:
             targets += [*process.stdout.targets, *process.stderr.targets]
-            folders += [process.directory] if process.directory else []
-    files += [target.path for target in targets if target.kind is TargetKind.FILE]
-    return sorted({*folders, *(os.path.dirname(file) for file in files)} - {"/"})
+    return [settings.pidfile, settings.control_socket, *(server.file for server in model.servers if server.file),
+            *(target.path for target in targets if target.kind is TargetKind.FILE)]
+
+
+def _writable(model: Model) -> list[str]:
+    """The directories that the daemon and its programs write to, as far as the configuration says it."""
+    folders = {process.directory for group in model.groups for process in group.processes if process.directory}
+    return sorted({model.supervisord.childlogdir, *folders, *map(os.path.dirname, _files(model))} - {"/"})
 
 
 def _systemd_version() -> int:
@@ -207,35 +226,51 @@ def _systemd_version() -> int:
     return int(said[1]) if len(said) > 1 and said[1].isdigit() else 0
 
 
-def _uninstall(name: str, place: Place) -> int:
-    path = os.path.join(place.folder, name)
-    if not os.path.exists(path):
-        return _fail(f"{path} is not there")
-    if not _is_ours(path):
-        return _fail(f"{path} was not written by `sdsuper service install`; it stays")
-    status = _call(place, "disable", "--now", name) if _running() else 0
-    try:
-        os.unlink(path)
-        secrets = path.removesuffix(".service") + SECRETS
-        if os.path.exists(secrets):
-            os.unlink(secrets)
-    except OSError as error:
-        return _fail(f"cannot remove {path}: {error.strerror}")
-    sys.stdout.write(f"{path} removed\n")
+def _check_strict(model: Model) -> None:
+    """What lies in /, where relative paths lie, cannot be written then. Raises ValueError."""
+    lost = [path for path in _files(model) if os.path.dirname(path) == "/"]
+    if lost:
+        raise ValueError(f"{', '.join(lost)}: --hardening strict keeps / read-only, and under systemd relative paths "
+                         "are below it (absolute paths in another directory expected)")
+
+
+def _uninstall(names: list[str], place: Place) -> int:
+    for path in (os.path.join(place.folder, name) for name in names):
+        if not os.path.lexists(path):
+            return _fail(f"{path} is not there")
+        if head(path)[0] != MARK:
+            return _fail(f"{path} was not written by `sdsuper service install`; it stays")
+    status = _call(place, "disable", "--now", *names) if _running() else 0
+    for path in (os.path.join(place.folder, name) for name in names):
+        try:
+            os.unlink(path)
+        except OSError as error:
+            return _fail(f"cannot remove {path}: {error.strerror}")
+        wrong = _remove_variables(path)
+        if wrong:
+            return _fail(wrong)
+        sys.stdout.write(f"{path} removed\n")
     return (_call(place, "daemon-reload") if _running() else 0) or status
 
 
-def _systemctl(action: str, name: str, place: Place) -> int:
+def _systemctl(action: str, names: list[str], place: Place) -> int:
     if not _running():
         return _fail("systemd does not run here")
-    return _call(place, action, *["--no-pager"] * (action == "status"), name)
+    return _call(place, action, *["--no-pager"] * (action == "status"), *names)
 
 
-def _in_the_way(name: str, place: Place) -> str:
+def _in_the_way(name: str, made: Made, place: Place) -> str:
     """What keeps us from writing the unit; empty: nothing."""
     path = os.path.join(place.folder, name)
-    if os.path.lexists(path) and not _is_ours(path):
+    mark, second = head(path)
+    if os.path.lexists(path) and mark != MARK:
         return f"{path} is there and was not written by `sdsuper service install`; --name chooses another name"
+    owner = made.text.split("\n")[1]
+    if os.path.lexists(path) and second != owner:
+        whose = second.removeprefix("# ") if second.startswith("# ") else "it runs the daemon."
+        return f"{path} is there for something else: {whose} --name chooses another name"
+    if made.variables and os.path.lexists(_variables(path)) and head(_variables(path))[0] != MARK:
+        return f"{_variables(path)} is there and was not written by `sdsuper service install`"
     for folder in PACKAGED if place.folder == FOLDER else ():
         if os.path.exists(os.path.join(folder, name)):
             return (f"a package has brought {folder}/{name}: `systemctl enable --now {name}` runs it; "
@@ -243,13 +278,19 @@ def _in_the_way(name: str, place: Place) -> str:
     return ""
 
 
-def _is_ours(path: str) -> bool:
+def _variables(path: str) -> str:
+    return path.removesuffix(".service") + VARIABLES
+
+
+def _remove_variables(path: str) -> str:
+    """Remove the file of variables beside the unit `path`, if it is ours; returns what is wrong, or nothing."""
+    file = _variables(path)
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        with open(fd, encoding="utf-8", errors="replace") as file:
-            return file.readline().rstrip("\n") == MARK
-    except OSError:
-        return False
+        if head(file)[0] == MARK:
+            os.unlink(file)
+    except OSError as error:
+        return f"cannot remove {file}: {error.strerror}"
+    return ""
 
 
 def _write(path: str, text: str, mode: int = 0o644) -> str:

@@ -1,9 +1,9 @@
 """The text of a native systemd unit that runs what a [program:x] runs, without a daemon between. PURE.
 
-Promises: what the section says is in the unit, or in the notes that come with it; nothing in a value becomes a
-directive, a specifier or a variable; values that look like secrets are not in the unit, which everybody may read. Must
-not: know whether systemd is there. Sources: systemd.service(5), systemd.exec(5), systemd.kill(5),
-systemd.resource-control(5).
+Promises: what the section says is in the unit, or in the notes that come with it; nothing in a value becomes or hides
+a directive, or is a specifier or a variable; no variable of the program is in the unit, which everybody may read: any
+of them may be a secret. Must not: know whether systemd is there. Sources: systemd.syntax(7), systemd.service(5),
+systemd.exec(5), systemd.kill(5), systemd.resource-control(5).
 """
 
 from typing import NamedTuple
@@ -11,12 +11,14 @@ from typing import NamedTuple
 from sdsuper.config.model import AutoRestart, LogConfig, ProcessConfig, TargetKind
 from sdsuper.config.values import split_command
 from sdsuper.core.vocabulary import signal_name
-from sdsuper.systemd.unit import word
+from sdsuper.systemd.from_unit import CLEAN_SIGNALS
+from sdsuper.systemd.syntax import assignment
+from sdsuper.systemd.unit import in_homes, list_word, word
 
 SANDBOXES = ("off", "standard", "strict", "offline")
 RESTART_SECONDS = 1
-_HOMES = ("/home/", "/root/", "/run/user/")
-_SECRET = ("PASSWORD", "PASSWD", "SECRET", "TOKEN", "KEY", "CREDENTIAL")
+_EXPOSURE = {"standard": " (systemd-analyze security: 1.7 instead of 2.1)",
+             "strict": " (systemd-analyze security: 1.1 instead of 1.5)"}
 _LIMITS = {"memory.max": "MemoryMax", "memory.high": "MemoryHigh", "memory.low": "MemoryLow", "memory.min": "MemoryMin",
            "memory.swap.max": "MemorySwapMax", "pids.max": "TasksMax", "cpu.weight": "CPUWeight",
            "io.weight": "IOWeight"}
@@ -64,26 +66,27 @@ RestrictAddressFamilies=AF_UNIX
 
 
 class Made(NamedTuple):
-    """A unit. `secrets` is the text of the file that its EnvironmentFile= names, for root alone; `notes` say what is
+    """A unit. `variables` is the text of the file that its EnvironmentFile= names, for root alone; `notes` say what is
     not as it was.
     """
 
     text: str
-    secrets: str
+    variables: str
     notes: tuple[str, ...]
 
 
-def program_unit(process: ProcessConfig, config: str, sandbox: str, secrets_file: str, may_append: bool) -> Made:
+def program_unit(process: ProcessConfig, config: str, sandbox: str, variables_file: str, may_append: bool) -> Made:
     """The unit of one process of the configuration file `config`. `may_append`: nobody but root can write to the
     directories of its logs, so that systemd may open them. Raises ValueError for values that no unit can have.
     """
     notes: list[str] = []
-    plain, secrets = _environment(process, secrets_file)
-    lines = ["[Unit]", f"Description={_text(process.name)}, from [program:{_text(process.program)}] of {_text(config)}",
+    variables = "".join(assignment(name, value) for name, value in process.environment)
+    source = f"{process.name}, from [program:{process.program}] of {config}"
+    lines = ["[Unit]", f"Description={_value('configuration', source)}",
              "After=network.target", *_start_limit(process), "", "[Service]", "Type=exec",
-             "ExecStart=" + " ".join(map(_argument, split_command(process.command)))]
-    lines += _who(process, sandbox, notes) + plain + _ends(process, notes) + _output(process, may_append, notes)
-    lines += _limits(process, notes)
+             f"ExecStart={_command(process.command)}", *_who(process, sandbox, notes),
+             *([f"EnvironmentFile={_value('environment', variables_file)}"] if variables else ()),
+             *_ends(process, notes), *_output(process, may_append, notes), *_limits(process, notes)]
     if sandbox != "off":
         lines += ["", *_sandbox(process, sandbox, notes)]
     lines += ["", "[Install]", "WantedBy=multi-user.target", ""]
@@ -91,7 +94,15 @@ def program_unit(process: ProcessConfig, config: str, sandbox: str, secrets_file
         notes.append("its own sandbox options are not carried over: the unit has the sandbox that was asked for")
     if process.later:
         notes.append("not carried over: " + ", ".join(name for name, _value in process.later))
-    return Made("\n".join(lines), secrets, tuple(notes))
+    return Made("\n".join(lines), variables, tuple(notes))
+
+
+def _command(text: str) -> str:
+    words = split_command(text)
+    if not words or not words[0] or words[0][0] in "-@:+!|" or "$" in words[0]:
+        raise ValueError(f"command: no unit can run {words[0] if words else ''!r} (a path that begins with none of "
+                         "-@:+!| and has no $ expected)")
+    return " ".join(map(_argument, words))
 
 
 def _start_limit(process: ProcessConfig) -> list[str]:
@@ -109,11 +120,11 @@ def _who(process: ProcessConfig, sandbox: str, notes: list[str]) -> list[str]:
         if user is not None:
             notes.append(f"user={user.name} gives way to a user that exists only while it runs (DynamicUser)")
     elif user is not None:
-        lines += [f"User={user.name}", f"Group={user.gid}"]
+        lines += [f"User={_value('user', user.name)}", f"Group={user.gid}"]
     else:
-        notes.append("it runs as root; user= gives it an account of its own")
+        notes.append("it runs as root; user= gives it an account of its own" + _EXPOSURE.get(sandbox, ""))
     if process.directory is not None:
-        lines.append(f"WorkingDirectory={_value(process.directory)}")
+        lines.append(f"WorkingDirectory={_value('directory', process.directory)}")
     if process.umask is not None:
         lines.append(f"UMask={process.umask:04o}")
     elif sandbox != "off":
@@ -121,21 +132,6 @@ def _who(process: ProcessConfig, sandbox: str, notes: list[str]) -> list[str]:
     if process.nice is not None:
         lines.append(f"Nice={process.nice}")
     return lines
-
-
-def _environment(process: ProcessConfig, secrets_file: str) -> tuple[list[str], str]:
-    """Lines of the unit, and the text of the file for root alone."""
-    lines, secrets = [], ""
-    for name, value in process.environment:
-        if any(part in name.upper() for part in _SECRET):
-            if "\n" in value:
-                raise ValueError(f"environment: {name} has a newline, which no EnvironmentFile can have")
-            secrets += f"{name}={_quoted(value)}\n"
-        else:
-            lines.append(f"Environment={_quoted(f'{_escaped(name)}={_escaped(value)}')}")
-    if secrets:
-        lines.append(f"EnvironmentFile={_value(secrets_file)}")
-    return lines, secrets
 
 
 def _ends(process: ProcessConfig, notes: list[str]) -> list[str]:
@@ -148,9 +144,10 @@ def _ends(process: ProcessConfig, notes: list[str]) -> list[str]:
     expected = [code for code in process.exitcodes if code]
     if expected:
         lines.append("SuccessExitStatus=" + " ".join(map(str, expected)))
-    if 0 not in process.exitcodes and process.autorestart is AutoRestart.UNEXPECTED:
-        lines.append("RestartForceExitStatus=0")
-    lines += [f"KillSignal={signal_name(process.stopsignals[0])}",
+    if process.autorestart is AutoRestart.UNEXPECTED:
+        lines.append(" ".join(["RestartForceExitStatus=" + "0 " * (0 not in process.exitcodes) + CLEAN_SIGNALS[0],
+                               *CLEAN_SIGNALS[1:]]))
+    lines += [f"KillSignal={_signal(process.stopsignal, notes)}",
               f"KillMode={'control-group' if process.stopasgroup else 'mixed'}",
               f"TimeoutStopSec={max(process.stopwaitsecs, 1)}"]
     if len(process.stopsignals) > 1:
@@ -160,8 +157,17 @@ def _ends(process: ProcessConfig, notes: list[str]) -> list[str]:
     return lines
 
 
+def _signal(number: int, notes: list[str]) -> str:
+    if number == 0:
+        notes.append("stopsignal=0: SIGCONT, which means nothing to most programs")
+        return "SIGCONT"
+    name = signal_name(number)
+    return name if name.isalnum() else str(number)
+
+
 def _output(process: ProcessConfig, may_append: bool, notes: list[str]) -> list[str]:
-    lines = [f"SyslogIdentifier={_text(process.name)}", f"StandardOutput={_stream(process.stdout, may_append, notes)}"]
+    lines = [f"SyslogIdentifier={_value('process_name', process.name)}",
+             f"StandardOutput={_stream(process.stdout, may_append, notes)}"]
     stderr = "inherit" if process.redirect_stderr else _stream(process.stderr, may_append, notes)
     return [*lines, f"StandardError={stderr}"]
 
@@ -171,7 +177,7 @@ def _stream(log: LogConfig, may_append: bool, notes: list[str]) -> str:
     files = [target.path for target in log.targets if target.kind is TargetKind.FILE]
     if files and kinds == {TargetKind.FILE} and len(files) == 1 and may_append:
         notes.append(f"{files[0]} is not rotated: that is logrotate's work now")
-        return f"append:{_value(files[0])}"
+        return f"append:{_value('logfile', files[0])}"
     if files:
         notes.append(f"{', '.join(files)}: the output goes to the journal instead")
     return "journal" if kinds else "null"
@@ -191,7 +197,7 @@ def _limits(process: ProcessConfig, notes: list[str]) -> list[str]:
             for line in value.splitlines():
                 path, *words = line.split()
                 pairs = (each.split("=") for each in words)
-                lines += [f"{_IO[key]}={_value(path)} {amount.replace('max', 'infinity')}" for key, amount in pairs]
+                lines += [f"{_IO[key]}={list_word(path)} {amount.replace('max', 'infinity')}" for key, amount in pairs]
     if lines and process.limits_optional:
         notes.append("limits that cannot be set are ignored by systemd without a word")
     return lines
@@ -203,43 +209,35 @@ def _limit(value: int) -> str:
 
 def _sandbox(process: ProcessConfig, sandbox: str, notes: list[str]) -> list[str]:
     folder = process.directory or "/"
-    text = _STANDARD.format(writable=f"ReadWritePaths=-{_value(folder)}\n" if folder != "/" else "",
-                            home="read-only" if f"{folder}/".startswith(_HOMES) else "yes")
+    shown = any(map(in_homes, (folder, *split_command(process.command))))
+    text = _STANDARD.format(writable=f"ReadWritePaths=-{list_word(folder)}\n" if folder != "/" else "",
+                            home="read-only" if shown else "yes")
     if sandbox in ("strict", "offline"):
         text += _STRICT
     if sandbox == "offline":
         text += _OFFLINE
-    if sandbox == "standard" and process.user is None:
+    if sandbox != "offline" and process.user is None:
         notes.append("the sandbox leaves root no capabilities: it may not change users, or read what others own")
     return text.rstrip("\n").split("\n")
 
 
 # ---- quoting --------------------------------------------------------------------------------------------------------
 
-def _escaped(text: str) -> str:
-    return text.replace("%", "%%")
-
-
-def _quoted(text: str) -> str:
-    """In double quotes, with C's escapes for what would end or change the line."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-    return f'"{_checked(escaped)}"'
-
-
 def _argument(text: str) -> str:
-    return word(text) if text.isprintable() else _quoted(text.replace("$", "$$").replace("%", "%%"))
+    """A word of the command line; in double quotes there are C's escapes for newline and tab."""
+    if text.isprintable():
+        return word(text)
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
+    return _value("command", f'"{escaped}"').replace("$", "$$")
 
 
-def _value(path: str) -> str:
-    """A path that is the whole value: no quotes, no variables there."""
-    return _checked(_escaped(path))
-
-
-def _text(text: str) -> str:
-    return _checked(_escaped(text))
-
-
-def _checked(text: str) -> str:
-    if any(ord(letter) < 32 or ord(letter) == 127 for letter in text):
-        raise ValueError(f"cannot write {text!r} into a unit (no control characters expected)")
-    return text
+def _value(option: str, text: str) -> str:
+    """What is the whole value of a directive: no quotes and no variables there, and nothing that could be escaped. A
+    backslash at the end would take the next line with it. Raises ValueError, with the option that it comes from.
+    """
+    if any(ord(letter) < 32 or ord(letter) == 127 or 0xd800 <= ord(letter) < 0xe000 for letter in text):
+        raise ValueError(f"{option}: cannot write {text!r} into a unit (UTF-8 and no control characters expected)")
+    if text != text.strip() or text.endswith("\\"):
+        raise ValueError(f"{option}: cannot write {text!r} into a unit (no blank around it and no backslash behind it "
+                         "expected)")
+    return text.replace("%", "%%")

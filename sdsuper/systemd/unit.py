@@ -87,7 +87,7 @@ SystemCallFilter=~@debug
 _STRICT = """\
 NoNewPrivileges=yes
 ProtectSystem=strict
-{writable}ProtectHome=yes
+{writable}ProtectHome={home}
 PrivateTmp=yes
 PrivateDevices=yes
 DevicePolicy=closed
@@ -193,7 +193,7 @@ DROP_INS = {
                 f"[Service]\n{_HARDENED}",
     "strict": "# Programs can write below /run/sdsuper and /var/log/sdsuper and to what ReadWritePaths= adds, and\n"
               "# have little else: none that makes its own machine code (Java, Node), no sandboxes of their own.\n"
-              f"[Service]\n{_STRICT.format(writable='')}",
+              f"[Service]\n{_STRICT.format(writable='', home='yes')}",
     "notify-reload": "# For systemd 253 and later: a reload that somebody asks the daemon for directly is seen, too.\n"
                      f"[Service]\n{_NOTIFY_RELOAD}",
     "compat": "# Everything that Supervisor's own unit allows.\n[Service]\n" + _NO_SANDBOX,
@@ -202,7 +202,9 @@ DROP_INS = {
 
 def unit(plan: Plan) -> str:
     """The unit of the machine's own daemon, which is root. Raises ValueError for a path with control characters."""
-    extra = {"hardened": _HARDENED, "strict": _STRICT.format(writable=_writable(plan.writable))}.get(plan.hardening, "")
+    home = "read-only" if any(map(in_homes, (plan.config, plan.daemon, plan.command, *plan.writable))) else "yes"
+    strict = _STRICT.format(writable=_writable(plan.writable), home=home)
+    extra = {"hardened": _HARDENED, "strict": strict}.get(plan.hardening, "")
     return _made(plan, "Programs under sdsuper", _AFTER, "", _PLACES.format(name="sdsuper") + _LIMITS + "UMask=0022\n",
                  _SANDBOX + extra, "multi-user.target")
 
@@ -242,21 +244,34 @@ def packaged() -> dict[str, str]:
 def _made(plan: Plan, description: str, unit: str, account: str, places: str, sandbox: str, target: str,
           config: str = "") -> str:
     kind = _NOTIFY_RELOAD if plan.systemd >= NOTIFY_RELOAD_SINCE else "Type=notify\n"
-    return _UNIT.format(description=description, unit=unit, type=kind, account=account, daemon=word(plan.daemon),
-                        command=word(plan.command), config=config or word(plan.config),
+    # the path of what is run has no variables either: there systemd takes `$$` for two letters
+    return _UNIT.format(description=description, unit=unit, type=kind, account=account, daemon=list_word(plan.daemon),
+                        command=list_word(plan.command), config=config or word(plan.config),
                         stop_seconds=plan.stop_seconds, places=places, sandbox=sandbox, target=target)
+
+
+def in_homes(path: str) -> bool:
+    """Whether it is under what ProtectHome=yes empties. ProtectHome=read-only shows it, and ReadWritePaths= below it
+    can be written (systemd.exec(5)).
+    """
+    return f"{path}/".startswith(("/home/", "/root/", "/run/user/"))
 
 
 def _writable(paths: Sequence[str]) -> str:
     """`-`: a directory that is not there is no mistake."""
-    return "".join(f"ReadWritePaths=-{word(path)}\n" for path in paths)
+    return "".join(f"ReadWritePaths=-{list_word(path)}\n" for path in paths)
 
 
 def word(text: str) -> str:
     """One word of a command line: quoted where it has to be, `%` and `$` without their meaning."""
-    if any(ord(letter) < 32 or ord(letter) == 127 for letter in text):
-        raise ValueError(f"cannot write {text!r} into a unit (no control characters expected)")
-    escaped = text.replace("\\", "\\\\").replace("%", "%%").replace("$", "$$")
+    return list_word(text).replace("$", "$$")
+
+
+def list_word(text: str) -> str:
+    """One word of a list, where there are no variables: quoted where it has to be, `%` without its meaning."""
+    if any(ord(letter) < 32 or ord(letter) == 127 or 0xd800 <= ord(letter) < 0xe000 for letter in text):
+        raise ValueError(f"cannot write {text!r} into a unit (UTF-8 and no control characters expected)")
+    escaped = text.replace("\\", "\\\\").replace("%", "%%")
     if text and not any(letter in " '\";\\" for letter in text):
         return escaped
     return '"' + escaped.replace('"', '\\"') + '"'

@@ -11,6 +11,7 @@ from sdsuper.config.model import ProcessConfig
 from sdsuper.config.values import split_command
 from sdsuper.systemd.from_unit import section
 from sdsuper.systemd.program_unit import SANDBOXES, Made, program_unit
+from sdsuper.systemd.syntax import lines, variables
 from tests.config.fake import one, read
 from tests.systemd.test_unit import exposure
 
@@ -32,13 +33,16 @@ def values(text: str, key: str) -> list[str]:
         ("directory=/srv/a%%b", "WorkingDirectory", ["/srv/a%%b"]),
         ("umask=027", "UMask", ["0027"]),
         ("nice=5", "Nice", ["5"]),
-        ('environment=A="1 2",B="x%%y"', "Environment", ['"A=1 2"', '"B=x%%y"']),
         ("autorestart=true", "Restart", ["always"]),
         ("autorestart=unexpected", "Restart", ["on-failure"]),
         ("autorestart=false", "Restart", ["no"]),
         ("exitcodes=0,2,3", "SuccessExitStatus", ["2 3"]),
-        ("exitcodes=2", "RestartForceExitStatus", ["0"]),
+        ("", "RestartForceExitStatus", ["SIGHUP SIGINT SIGTERM SIGPIPE"]),
+        ("exitcodes=2", "RestartForceExitStatus", ["0 SIGHUP SIGINT SIGTERM SIGPIPE"]),
+        ("exitcodes=2\nautorestart=true", "RestartForceExitStatus", []),
         ("stopsignal=QUIT", "KillSignal", ["SIGQUIT"]),
+        ("stopsignal=40", "KillSignal", ["40"]),
+        ("stopsignal=0", "KillSignal", ["SIGCONT"]),
         ("stopwaitsecs=42", "TimeoutStopSec", ["42"]),
         ("stopasgroup=true", "KillMode", ["control-group"]),
         ("killasgroup=true", "KillMode", ["mixed"]),
@@ -65,27 +69,40 @@ def test_what_an_option_becomes(options: str, key: str, expected: list[str]) -> 
     assert values(made(options).text, key) == expected
 
 
-def test_secrets_are_not_in_the_unit() -> None:
-    found = made('environment=DB_PASSWORD="hunter2",API_TOKEN="a b$c",PLAIN="p"')
-    assert "hunter2" not in found.text and "DB_PASSWORD" not in found.text and values(found.text, "Environment") == [
-        '"PLAIN=p"']
-    assert found.secrets == 'API_TOKEN="a b$c"\nDB_PASSWORD="hunter2"\n'
+def test_no_variable_is_in_the_unit() -> None:
+    found = made('environment=DATABASE_URL="postgres://u:hunter2@h",DB_PASS=hunter2,A="a\tb $c"')
+    assert "hunter2" not in found.text and "DB_PASS" not in found.text and values(found.text, "Environment") == []
+    assert found.variables == 'A="a\tb $c"\nDATABASE_URL="postgres://u:hunter2@h"\nDB_PASS="hunter2"\n'
     assert values(found.text, "EnvironmentFile") == ["/etc/systemd/system/x.env"]
-    assert made("").secrets == "" and "EnvironmentFile" not in made("").text
+    assert made("").variables == "" and "EnvironmentFile" not in made("").text
 
 
 def test_what_is_not_as_it_was_is_said() -> None:
     notes = "\n".join(made("stopsignal=TERM INT\nstdout_logfile=/srv/x.log\nautorestart=false\nsandbox=strict\n"
                            "depends_on=db", "standard", may_append=False).notes)
     for word in ("several stop signals", "/srv/x.log: the output goes to the journal", "is not tried again",
-                 "runs as root", "own sandbox", "depends_on", "no capabilities"):
+                 "runs as root", "1.7 instead of 2.1", "own sandbox", "depends_on", "no capabilities"):
         assert word in notes
+    notes = "\n".join(made("", "strict").notes)
+    assert "no capabilities" in notes and "1.1 instead of 1.5" in notes
+    assert "no capabilities" not in "\n".join(made("user=nobody", "strict").notes + made("", "offline").notes)
 
 
-@pytest.mark.parametrize(("sandbox", "most"), [("standard", 1.7), ("strict", 1.1), ("offline", 0.4)])
-def test_exposure(tmp_path: Path, sandbox: str, most: float) -> None:
+@pytest.mark.parametrize(("options", "sandbox", "home"), [
+    ("directory=/srv", "standard", "yes"), ("directory=/home/x", "strict", "read-only"),
+    ("command=/home/x/run", "standard", "read-only"), ("command=/bin/x --in /root", "standard", "read-only"),
+    ("directory=/homes", "standard", "yes"),
+])
+def test_homes_are_seen_where_they_are_needed(options: str, sandbox: str, home: str) -> None:
+    assert values(made(options, sandbox).text, "ProtectHome") == [home]
+
+
+@pytest.mark.parametrize(("sandbox", "of_root", "most"), [("standard", 2.1, 1.7), ("strict", 1.5, 1.1),
+                                                          ("offline", 0.4, 0.4)])
+def test_exposure(tmp_path: Path, sandbox: str, of_root: float, most: float) -> None:
     assert exposure(made("user=nobody\ndirectory=/srv", sandbox).text.replace("User=nobody", "User=daemon"),
                     tmp_path) <= most
+    assert exposure(made("directory=/srv", sandbox).text, tmp_path) <= of_root
 
 
 @pytest.mark.parametrize("sandbox", SANDBOXES)
@@ -97,31 +114,61 @@ def test_systemd_understands_every_line(tmp_path: Path, sandbox: str) -> None:
     exposure(made(options, sandbox).text.replace("User=nobody", "User=daemon"), tmp_path)    # fails for any warning
 
 
-@given(st.text(st.characters(codec="utf-8", exclude_characters="\n\r\0%;#"), min_size=1, max_size=20))
-def test_nothing_in_a_value_has_a_meaning(text: str) -> None:
-    process = one("directory=/srv")._replace(directory=f"/{text}", environment=(("A", text),), name=text)
-    try:
-        found = program_unit(process, "/etc/sup.conf", "standard", "/x.env", True).text
-    except ValueError as error:
-        assert "no control characters expected" in str(error)
-        return
-    keys = [line.partition("=")[0] for line in found.split("\n") if "=" in line]
-    assert all(re.fullmatch("[A-Z][A-Za-z]+", key) for key in keys)
-    plain = program_unit(one("directory=/srv")._replace(environment=(("A", "b"),)), "/etc/sup.conf", "standard",
-                         "/x.env", True).text
-    assert found.count("\n") == plain.count("\n")
+BARE = one("directory=/srv\nuser=nobody\nstdout_logfile=/var/log/x\nio_max=/dev/x rbps=1MB")
+BARE_KEYS = [line.partition("=")[0] for line in lines(program_unit(BARE, "/c", "standard", "/x.env", True).text)]
+
+
+@given(st.text(st.one_of(st.sampled_from("\\ \"'%$;#=\n\ta"), st.characters(exclude_characters="\0")), min_size=1,
+               max_size=12))
+def test_nothing_in_a_value_becomes_or_hides_a_directive(text: str) -> None:
+    log = BARE.stdout._replace(targets=(BARE.stdout.targets[0]._replace(path=f"/{text}"),))
+    process = BARE._replace(directory=f"/{text}", environment=(("A", text),), name=text, program=text, stdout=log,
+                            user=BARE.user and BARE.user._replace(name=text), command=f"/bin/x {text}")
+    for each in (process, BARE._replace(name=text), BARE._replace(stdout=log), BARE._replace(directory=f"/{text}"),
+                 BARE._replace(user=process.user), BARE._replace(command=process.command)):
+        try:
+            found = program_unit(each, f"/{text}" if each is process else "/c", "standard", "/x.env", True)
+        except ValueError:
+            continue
+        keys = [line.partition("=")[0] for line in lines(found.text)]
+        assert [key for key in keys if key != "EnvironmentFile"] == BARE_KEYS
+        assert variables(found.variables) == list(each.environment)
+        raw = dict(line.partition("=")[::2] for line in lines(found.text))
+        if each.directory != BARE.directory:
+            assert raw["WorkingDirectory"].replace("%%", "%") == each.directory
+        if each.name != BARE.name and each is not process:
+            assert raw["SyslogIdentifier"].replace("%%", "%") == each.name
+        if each.stdout != BARE.stdout:
+            assert raw["StandardOutput"].replace("%%", "%") == f"append:/{text}"
+
+
+@pytest.mark.parametrize("text", ["a\\", "a ", " a", "a\nExecStartPre=/bin/evil", "a\udcff", "a\x7f", "a\r"])
+def test_what_no_unit_can_have_is_refused(text: str) -> None:
+    log = BARE.stdout._replace(targets=(BARE.stdout.targets[0]._replace(path=text),))
+    for each in (BARE._replace(name=text), BARE._replace(directory=text), BARE._replace(stdout=log)):
+        with pytest.raises(ValueError, match=r"cannot write .* into a unit"):
+            program_unit(each, "/c", "off", "/x.env", True)
+
+
+@pytest.mark.parametrize("command", ["-x", "@/bin/x y", "+/bin/x", "/opt/$x/run", "'' a"])
+def test_a_command_that_systemd_would_read_differently_is_refused(command: str) -> None:
+    with pytest.raises(ValueError, match="command: no unit can run"):
+        program_unit(BARE._replace(command=command), "/c", "off", "/x.env", True)
 
 
 @pytest.mark.parametrize(
     "options",
     ["", "user=deploy\ndirectory=/srv", 'environment=A="b c",B="d\\"e"', "autorestart=true\nexitcodes=0,3",
+     "exitcodes=2", "command=sh -c 'a '';'' b' ';' '#'",
      "stopsignal=INT\nstopwaitsecs=3\nstopasgroup=true\nkillasgroup=true", "memory_max=5MB\ncpu_max=50%\npids_max=9",
      "rlimit_nofile=5:6\numask=027\nnice=4", "command=/bin/x 'a b' $HOME 100%%", "stdout_logfile=/var/log/x"],
 )
 def test_there_and_back(options: str) -> None:
     wanted = one(options + ("" if "logfile" in options else "\nstdout_logfile=journal") + "\nstderr_logfile=journal"
                  + ("" if "kill" in options else "\nkillasgroup=true"))
-    text = section(program_unit(wanted, "/etc/sup.conf", "off", "/x.env", True).text, "x")
+    unit = program_unit(wanted, "/etc/sup.conf", "off", "/x.env", True)
+    text = section(unit.text, "x", {"/x.env": unit.variables}.get)
+    assert "not carried over" not in text
     ((back,),) = [group.processes for group in read(f"[supervisord]\n{text.partition('[')[1]}{text.partition('[')[2]}")
                   .groups]
 

@@ -56,9 +56,10 @@ def test_plain_paths_are_written_as_they_are() -> None:
 )
 def test_nothing_in_a_path_has_a_meaning(path: str, word: str) -> None:
     text = unit(Plan(path, path, path, "strict", writable=(path,)))
-    assert value(text, "ExecStart") == f"{word} --nodaemon --silent --configuration {word}"
-    assert value(text, "ExecReload") == f"{word} ctl --configuration {word} --pid $MAINPID reload"
-    assert value(text, "ReadWritePaths") == f"-{word}"
+    bare = word.replace("$$", "$")                          # no variables in the path of what is run, nor in lists
+    assert value(text, "ExecStart") == f"{bare} --nodaemon --silent --configuration {word}"
+    assert value(text, "ExecReload") == f"{bare} ctl --configuration {word} --pid $MAINPID reload"
+    assert value(text, "ReadWritePaths") == f"-{bare}"
 
 
 @pytest.mark.parametrize("path", ["/srv/a\nExecStartPre=/bin/evil", "/srv/\r", "/srv/\x7f", "/srv/\0"])
@@ -86,6 +87,17 @@ def test_only_what_programs_do_without_is_taken_away() -> None:
     assert value(text, "SystemCallErrorNumber") == "EPERM"      # without it a program is killed
     assert value(text, "Delegate") == "yes"
     assert value(text, "KillMode") == "mixed"
+
+
+@pytest.mark.parametrize("place", ["config", "daemon", "writable"])
+def test_a_strict_daemon_sees_the_homes_that_it_needs(place: str) -> None:
+    strict = PLAN._replace(hardening="strict", writable=("/srv",))
+    assert value(unit(strict), "ProtectHome") == "yes"
+    path = "/home/x/app"
+    given = strict._replace(**{place: (path,) if place == "writable" else path})
+    assert value(unit(given), "ProtectHome") == "read-only"
+    if place == "writable":
+        assert value(unit(given), "ReadWritePaths") == f"-{path}", "below it can be written"
 
 
 def test_a_reload_by_notification_is_only_for_those_who_know_it() -> None:
