@@ -8,7 +8,7 @@ import re
 from functools import cache
 from itertools import pairwise, product
 
-from sdsuper.config.model import AutoRestart, ProcessConfig
+from sdsuper.config.model import AutoRestart, LimitAction, ProcessConfig, Restart
 from sdsuper.core.machine import IGNORED, TABLE
 from sdsuper.core.vocabulary import (
     Elapsed,
@@ -32,20 +32,25 @@ NOW = 100.0
 RUN = 3
 INPUTS = (
     Start(), Stop(), Stop(shutdown=True), Spawned(RUN, 7), SpawnFailed(RUN, "why"), LaunchFailed(RUN, "why"),
+    SpawnFailed(RUN, "why", lack=True), LaunchFailed(RUN, "why", lack=True),
     *(Exited(RUN, end, populated) for end in (Exit(0), Exit(1), Exit(-1, 9)) for populated in (False, True)),
     Emptied(RUN), Elapsed(RUN), SignalFailed(RUN, "why"),
 )
 RECORDS = tuple(
-    Process(goal=goal, run=RUN, pid=7, deadline=deadline, tries=tries, rung=rung, reaped=reaped, spawnerr=spawnerr)
-    for goal, deadline, tries, rung, reaped, spawnerr in product(
-        Goal, (None, NOW - 1), (0, 5), (1, 2), (False, True), ("", "why"))
+    Process(goal=goal, run=RUN, pid=7, deadline=deadline, tries=tries, rung=rung, reaped=reaped, spawnerr=spawnerr,
+            lacking=lacking, restarts=(NOW - 2,))
+    for goal, deadline, tries, rung, reaped, (spawnerr, lacking) in product(
+        Goal, (None, NOW - 1), (0, 5), (1, 2), (False, True), (("", False), ("why", False), ("why", True)))
 )
 NOTHING = ProcessConfig._make([None] * len(ProcessConfig._fields))
 POLICIES = tuple(
     NOTHING._replace(name="web", autorestart=autorestart, startsecs=startsecs, startretries=3, exitcodes=(0,),
-                     stopsignals=signals, stopwaitsecs=10, stopasgroup=group, killasgroup=group, leftovers=leftovers)
-    for autorestart, startsecs, signals, group, leftovers in product(
-        AutoRestart, (0, 1), ((15,), (2, 15)), (False, True), (False, True))
+                     stopsignals=signals, stopwaitsecs=10, stopasgroup=group, killasgroup=group, leftovers=leftovers,
+                     restart=restart)
+    for autorestart, startsecs, signals, (group, leftovers), restart in product(
+        AutoRestart, (0, 1), ((15,), (2, 15)), ((False, False), (False, True), (True, True)),
+        (Restart(), *(Restart(reset=reset, limit=1, window=60, action=action)
+                      for reset, action in ((0, LimitAction.STOP), (0, LimitAction.WAIT), (-1, LimitAction.FATAL)))))
 )
 
 #: The states that one input leads through, the first one the state it came in.

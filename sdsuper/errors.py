@@ -4,6 +4,8 @@ An exception type exists only where a caller acts on it; everything else is a pl
 Texts are lower case, name the most specific thing first and say what was expected.
 """
 
+from errno import EAGAIN, EMFILE, ENFILE, ENOMEM
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sdsuper.config.model import Problem
@@ -30,8 +32,16 @@ class StartError(SdsuperError):
     """The daemon cannot start (limits, privileges, pidfile, sockets). Exit status 2, text for stderr."""
 
 
+#: The errnos that say that the machine lacks processes, descriptors or memory, which may be there the next time.
+LACKS: frozenset[int | None] = frozenset((EAGAIN, EMFILE, ENFILE, ENOMEM))
+
+
 class SpawnError(SdsuperError):
-    """A child could not be made; the text is what `spawnerr` shows."""
+    """A child could not be made; the text is what `spawnerr` shows. `lack`: because of one of LACKS."""
+
+    def __init__(self, text: str, lack: bool = False) -> None:
+        super().__init__(text)
+        self.lack = lack
 
 
 class Refusal(SdsuperError):

@@ -50,6 +50,7 @@ _EXAMPLES = {
     "ionice": "best-effort:4", "cpu_affinity": "0-3", "sched_policy": "rr", "sched_priority": "10",
     "oom_score_adj": "100", "pdeathsig": "TERM", "no_new_privs": "true", "capabilities": "CAP_NET_BIND_SERVICE",
     "read_only_paths": "/srv", "read_write_paths": "/srv/data", "inaccessible_paths": "-/srv/private",
+    "backoff_max": "60", "restart_limit": "5/60s",
     "landlock_read": "/", "landlock_write": "/srv/data", "credential": "db:/etc/sdsuper/db.key",
 }
 
@@ -72,7 +73,7 @@ def _option(kind: str, row: Row, described: set[str]) -> list[str]:
     """The lines of one option. What a program's option means is said once, not again for listeners and FastCGI."""
     value = _SET.get((kind, row.name))
     shown = value or _EXAMPLES.get(row.name) or row.default
-    if row.since == "go" or shown is None or (kind == "eventlistener" and row.name == "redirect_stderr"):
+    if row.later or shown is None or (kind == "eventlistener" and row.name == "redirect_stderr"):
         return []
     first = f"{row.name} {row.doc}" not in described
     described.add(f"{row.name} {row.doc}")

@@ -65,6 +65,31 @@ class AutoRestart(Enum):
     ALWAYS = "true"
 
 
+class LimitAction(Enum):
+    """`restart_limit_action=`: what follows when the limit is used up."""
+
+    FATAL = "fatal"
+    STOP = "stop"          # it stays as it has ended
+    WAIT = "wait"          # until the window has room again
+
+
+class Restart(NamedTuple):
+    """When a process is started again by itself, and how often. The defaults are Supervisor's ways."""
+
+    pause: int = 0                     # `restartpause`; 0: one second for each failed start in a row
+    factor: float = 1.0                # what the pause is multiplied by each further time
+    longest: int = 0                   # `backoff_max`; 0: no pause is too long
+    jitter: int = 0                    # percent that a pause may be longer, by chance
+    reset: int = 0                     # seconds that a good run lasts; 0: until RUNNING, -1: no run is good
+    limit: int = -1                    # starts by itself; -1: any number, 0: the process is resigned
+    window: int = 0                    # seconds that the limit is for; 0: since somebody started it
+    action: LimitAction = LimitAction.FATAL
+
+
+#: `startretries` without end.
+UNLIMITED = -1
+
+
 class TargetKind(Enum):
     """Where captured output goes. NONE is not a target: a stream without targets is not captured."""
 
@@ -108,7 +133,7 @@ class ProcessConfig(NamedTuple):
     autostart: bool
     autorestart: AutoRestart
     startsecs: int
-    startretries: int
+    startretries: int                             # or UNLIMITED
     exitcodes: tuple[int, ...]
     stopsignals: tuple[int, ...]                  # one, or Go's list; each is followed by stopwaitsecs
     stopwaitsecs: int
@@ -125,6 +150,7 @@ class ProcessConfig(NamedTuple):
     limits: tuple[tuple[str, str], ...]           # (cgroup file, what is written into it), sorted
     limits_optional: bool                         # a limit that cannot be set is a warning, and no reason not to start
     sandbox: Sandbox | None                       # None: the daemon's own rights and surroundings
+    restart: Restart
     later: tuple[tuple[str, object], ...]         # options that are read and checked, but not yet acted on
 
     @property

@@ -11,6 +11,7 @@ from sdsuper.config.environment import environment
 from sdsuper.config.expand import Names, environment_names
 from sdsuper.config.model import FcgiSocket, LogConfig, LogTarget, ProcessConfig, TargetKind
 from sdsuper.config.reading import NOT_YET, Reading
+from sdsuper.config.restart import check, restart
 from sdsuper.config.row import Row, Scope
 from sdsuper.config.rows_sandbox import SANDBOX_OPTIONS
 from sdsuper.config.sandbox import Sandbox, sandbox
@@ -114,6 +115,7 @@ def _check(recipe: Recipe) -> None:
         recipe.error("redirect_stderr", "cannot be true for an event listener, whose output is the protocol")
     if (found["serverurl"] or "").strip().upper() == "AUTO":
         found["serverurl"] = None
+    check(found, recipe.entries.keys(), recipe.error, recipe.warn)
     template = recipe.entries.get("process_name")
     if template is not None:
         try:
@@ -205,7 +207,7 @@ def _record(recipe: Recipe, found: dict[str, Any], name: str, variables: Variabl
         found["redirect_stderr"], _log(recipe, found, "stdout"), stderr, found["serverurl"], found["nice"],
         share(tuple(sorted(recipe.rlimits))), found["leftovers"], found["user_environment"],
         share(tuple(sorted(recipe.limits))), found["limits_unsupported"], _sandbox(recipe, found),
-        tuple(sorted(recipe.later)),
+        share(restart(found)), tuple(sorted(recipe.later)),
     )
 
 

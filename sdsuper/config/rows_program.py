@@ -5,7 +5,7 @@ Promises: rows only. Must not: decide anything.
 
 from collections.abc import Callable
 
-from sdsuper.config import go_values, lookup, values
+from sdsuper.config import go_values, lookup, restart, values
 from sdsuper.config.row import Change, Row, Scope
 
 _P = ("program", "eventlistener", "fcgi-program")
@@ -52,7 +52,8 @@ PROGRAM_ROWS = (
     Row("startsecs", _P, "1", "How many seconds a process must stay up to count as running; 0 asks nothing.",
         values.seconds, change=_LIVE, scope=_ONCE, field="startsecs"),
     Row("startretries", _P, "3", "How often a failed start is tried again, each time one second later, before the "
-        "process is FATAL.", values.number, change=_LIVE, scope=_ONCE, field="startretries"),
+        "process is FATAL; `-1` or `unlimited` is for ever.", restart.retries, change=_LIVE, scope=_ONCE,
+        field="startretries"),
     Row("exitcodes", _P, "0", "The exit statuses that are expected, with commas between.", values.exitcodes,
         change=_LIVE, scope=_ONCE, field="exitcodes"),
     Row("stopsignal", _P, "TERM", "The signal that asks the process to end, by name or number. Several, with blanks "
@@ -123,7 +124,6 @@ def _go(name: str, default: str | None, doc: str, read: Callable[[str], object] 
 
 
 GO_ROWS = (
-    _go("restartpause", "0", "Seconds to wait between failed starts.", read=values.seconds),
     _go("restart_when_binary_changed", "false", "Restart when the file of the command changes.", read=values.boolean),
     _go("restart_cmd_when_binary_changed", None, "A command to run instead of that restart."),
     _go("restart_signal_when_binary_changed", None, "Signals to send instead of that restart.", read=values.signals),

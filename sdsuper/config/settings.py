@@ -8,9 +8,10 @@ from sdsuper.config.row import Row
 from sdsuper.config.rows_daemon import DAEMON_ROWS
 from sdsuper.config.rows_limits import LIMIT_ROWS
 from sdsuper.config.rows_program import GO_ROWS, PROGRAM_ROWS
+from sdsuper.config.rows_restart import RESTART_ROWS
 from sdsuper.config.rows_sandbox import SANDBOX_ROWS
 
-TABLE: tuple[Row, ...] = DAEMON_ROWS + PROGRAM_ROWS + LIMIT_ROWS + SANDBOX_ROWS + GO_ROWS
+TABLE: tuple[Row, ...] = DAEMON_ROWS + PROGRAM_ROWS + RESTART_ROWS + LIMIT_ROWS + SANDBOX_ROWS + GO_ROWS
 
 #: Section kinds in the order of the documentation, and what each is for. A kind with a `:` takes a name.
 SECTIONS = {

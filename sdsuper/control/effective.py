@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from sdsuper.config.model import LogConfig, LogTarget, ProcessConfig, User
+from sdsuper.config.model import LogConfig, LogTarget, ProcessConfig, Restart, User
 from sdsuper.config.row import Row
 from sdsuper.config.sandbox import Sandbox, capability_names
 from sdsuper.config.settings import ROWS
@@ -58,8 +58,20 @@ def _written(config: ProcessConfig) -> Iterator[tuple[str, str]]:
     yield "limits_unsupported", "warn" if config.limits_optional else "error"
     if config.sandbox is not None:
         yield from _sandbox(config.sandbox)
+    yield from _restart(config.restart)
     for name, value in config.later:
         yield name, _text(name, value)
+
+
+def _restart(how: Restart) -> Iterator[tuple[str, str]]:
+    yield "restartpause", str(how.pause)
+    yield "backoff_factor", f"{how.factor:g}"
+    if how.longest:
+        yield "backoff_max", str(how.longest)
+    yield "backoff_jitter", f"{how.jitter}%"
+    yield "backoff_reset", "unlimited" if how.reset < 0 else str(how.reset)
+    yield "restart_limit", "unlimited" if how.limit < 0 else f"{how.limit}" + f"/{how.window}s" * bool(how.window)
+    yield "restart_limit_action", how.action.value
 
 
 def _log(stream: str, log: LogConfig) -> Iterator[tuple[str, str]]:
@@ -117,6 +129,6 @@ def _default(name: str, config: ProcessConfig) -> str | None:
     row: Row | None = ROWS["program"].get(name.lower())
     if row is None or row.default is None:
         return None
-    if row.find is not None or row.field == "sandbox":
+    if row.find is not None or row.field in ("sandbox", "restart"):
         return row.default
     return row.default if name == "limits_unsupported" else _text(name, row.read(row.default))

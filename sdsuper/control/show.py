@@ -1,13 +1,14 @@
 """How a process and its options are shown: the fields of the interface, and the words of `description`.
 
-Promises: the same words as Supervisor 4.3.0. Monotonic times become dates here and nowhere else. Must not: know the
-engine.
+Promises: the same words as Supervisor 4.3.0, and more only where options are in use that it does not have. Monotonic
+times become dates here and nowhere else. Must not: know the engine.
 """
 
 from time import localtime, strftime
 from typing import Any
 
-from sdsuper.config.model import GroupConfig, LogConfig, ProcessConfig, TargetKind
+from sdsuper.config.model import UNLIMITED, GroupConfig, LogConfig, ProcessConfig, Restart, TargetKind
+from sdsuper.core.policy import limit_text
 from sdsuper.core.vocabulary import Process, State
 
 
@@ -24,6 +25,21 @@ def describe(process: Process, now: float, offset: float) -> str:
         date = strftime("%b %d %I:%M %p", localtime(process.ended + offset))
         return f"{date}; out of memory" if process.exit is not None and process.exit.oom else date
     return ""
+
+
+def waiting(process: Process, policy: ProcessConfig, offset: float) -> str:
+    """What a process in BACKOFF waits for: `retry 2 of 3 at 16:20:05`. Nothing where all is as with Supervisor."""
+    if process.state is not State.BACKOFF or process.deadline is None:
+        return ""
+    at = strftime("%H:%M:%S", localtime(process.deadline + offset))
+    if process.lacking:
+        return f"no fault of the program: retried until it works, next at {at}"
+    if policy.restart == Restart():
+        return ""
+    if not process.tries:
+        return f"{limit_text(policy)} allows the next start at {at}"
+    most = "" if policy.startretries == UNLIMITED else f" of {policy.startretries}"
+    return f"retry {process.tries}{most} at {at}"
 
 
 def uptime(seconds: float) -> str:

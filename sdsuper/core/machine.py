@@ -13,7 +13,7 @@ process has no deadline. Must not: read a clock, act, or keep anything between c
 from collections.abc import Callable
 from typing import Any
 
-from sdsuper.config.model import ProcessConfig
+from sdsuper.config.model import LimitAction, ProcessConfig
 from sdsuper.core import policy as rules
 from sdsuper.core.policy import Verdict
 from sdsuper.core.vocabulary import (
@@ -55,22 +55,33 @@ def step(process: Process, input: Input, policy: ProcessConfig, now: float) -> O
 
 
 def _enter(process: Process, state: State, expected: bool = True) -> Publish:
-    return Publish(process.state, state, process.pid, process.tries, expected)
+    return Publish(process.state, state, process.pid, process.attempts, expected)
 
 
 # ---- going up -----------------------------------------------------------------------------------------------------
 
-def _begin(process: Process, _input: Input, _policy: ProcessConfig, now: float) -> Outcome:
-    publish = Publish(process.state, State.STARTING, 0, process.tries, True)
+def _begin(process: Process, _input: Start, policy: ProcessConfig, now: float) -> Outcome:
+    """Somebody wants it up."""
+    return _launch(process._replace(tries=rules.kept(policy, process.tries), lacks=0, restarts=()), now)
+
+
+def _begin_again(process: Process, _input: Input, policy: ProcessConfig, now: float) -> Outcome:
+    """It starts by itself."""
+    return _launch(process._replace(restarts=rules.counted(policy, process, now)), now)
+
+
+def _launch(process: Process, now: float) -> Outcome:
+    publish = Publish(process.state, State.STARTING, 0, process.attempts, True)
     run = process.run + 1
-    begun = Process(State.STARTING, Goal.UP, run, tries=process.tries, started=now, ended=process.ended)
+    begun = Process(State.STARTING, Goal.UP, run, tries=process.tries, lacks=process.lacks, restarts=process.restarts,
+                    started=now, ended=process.ended)
     return begun, [publish, Spawn(run)]
 
 
 def _spawned(process: Process, input: Spawned, policy: ProcessConfig, now: float) -> Outcome:
     say = Say("info", f"spawned: '{policy.name}' with pid {input.pid}")
     if policy.startsecs <= 0:
-        process, effects = _up(process._replace(pid=input.pid), policy)
+        process, effects = _up(process._replace(pid=input.pid), policy, now)
         return process, [say, *effects]
     return process._replace(pid=input.pid, deadline=now + policy.startsecs), [say]
 
@@ -79,41 +90,82 @@ def _spawned_late(process: Process, input: Spawned, _policy: ProcessConfig, _now
     return process._replace(pid=input.pid), []
 
 
-def _settled(process: Process, _input: Input, policy: ProcessConfig, _now: float) -> Outcome:
-    return _up(process, policy)
+def _settled(process: Process, _input: Input, policy: ProcessConfig, now: float) -> Outcome:
+    return _up(process, policy, now)
 
 
-def _up(process: Process, policy: ProcessConfig) -> Outcome:
-    return process._replace(state=State.RUNNING, deadline=None, tries=0), [
+def _up(process: Process, policy: ProcessConfig, now: float) -> Outcome:
+    tries = 0 if rules.good(policy, now - process.started) else process.tries
+    return process._replace(state=State.RUNNING, deadline=None, tries=tries), [
         _enter(process, State.RUNNING),
         Say("info", f"success: {policy.name} entered RUNNING state, process has stayed up for > than "
                     f"{policy.startsecs} seconds (startsecs)")]
 
 
 def _launch_failed(process: Process, input: LaunchFailed, _policy: ProcessConfig, _now: float) -> Outcome:
-    return process._replace(spawnerr=input.reason), [Say("info", f"spawnerr: {input.reason}")]
+    return process._replace(spawnerr=input.reason, lacking=input.lack), [Say("info", f"spawnerr: {input.reason}")]
 
 
 def _spawn_failed(process: Process, input: SpawnFailed, policy: ProcessConfig, now: float) -> Outcome:
-    process, effects = _retry(process._replace(spawnerr=input.reason), policy, now)
+    process, effects = _failed(process._replace(spawnerr=input.reason, lacking=input.lack), policy, now)
     return process, [Say("info", f"spawnerr: {input.reason}"), *effects]
 
 
-def _retry(process: Process, policy: ProcessConfig, now: float) -> Outcome:
+# ---- and again ----------------------------------------------------------------------------------------------------
+
+def _failed(process: Process, policy: ProcessConfig, now: float) -> Outcome:
     """A start has failed: wait for the next try, or give up."""
-    tries = process.tries + 1
-    effects: list[Effect] = [Publish(process.state, State.BACKOFF, process.pid, tries, True)]
-    waiting = process._replace(state=State.BACKOFF, goal=Goal.UP, pid=0, tries=tries,
-                               deadline=now + rules.backoff(tries))
-    if rules.after_failed_start(policy, tries) is Verdict.RETRY:
-        return waiting, effects
-    fatal, more = _give_up(waiting)
-    return fatal, [*effects, *more, Say("info", f"gave up: {policy.name} entered FATAL state, too many start retries "
-                                                "too quickly")]
+    if process.lacking and rules.after_lack(policy) is Verdict.RETRY:
+        return _lacked(process, policy, now)
+    failed = process._replace(tries=process.tries + 1, lacks=0)
+    if rules.after_failed_start(policy, failed.tries) is Verdict.RETRY:
+        pause = rules.pause(policy, failed.tries, rules.chance(policy, process, now))
+        return _again(failed, policy, now, now + pause)
+    return _give_up(failed, policy, "too many start retries too quickly")
 
 
-def _give_up(process: Process) -> Outcome:
-    return process._replace(state=State.FATAL, goal=Goal.DOWN, deadline=None, tries=0), [_enter(process, State.FATAL)]
+def _lacked(process: Process, policy: ProcessConfig, now: float) -> Outcome:
+    """The machine had no process, descriptor or memory for it. That says nothing of the program, so it never ends."""
+    lacks = process.lacks + 1
+    waiting, effects = _wait(process._replace(lacks=lacks), now + rules.lack_pause(lacks))
+    if lacks == 1:
+        effects.append(Say("warn", f"{policy.name} is tried again until the machine has what it needs"))
+    return waiting, effects
+
+
+def _again(process: Process, policy: ProcessConfig, now: float, at: float) -> Outcome:
+    """It is to start by itself at the time `at`, if its restart_limit allows that."""
+    allowed = rules.room(policy, process.restarts, at)
+    if allowed is None:
+        return _used_up(process, policy)
+    if allowed <= now:
+        return _begin_again(process, Elapsed(process.run), policy, now)
+    return _wait(process, allowed)
+
+
+def _wait(process: Process, until: float) -> Outcome:
+    return process._replace(state=State.BACKOFF, goal=Goal.UP, pid=0, deadline=until), [_enter(process, State.BACKOFF)]
+
+
+def _used_up(process: Process, policy: ProcessConfig) -> Outcome:
+    why = f"{rules.limit_text(policy)} is used up"
+    if policy.restart.action is not LimitAction.STOP:
+        return _give_up(process._replace(spawnerr=f"{why}; {process.spawnerr}".rstrip("; ")), policy, why)
+    say = Say("info", f"gave up: {policy.name} stays down, {why}")
+    if process.state is State.EXITED:
+        return process, [say]
+    waiting, effects = _wait(process, 0.0)
+    return _rest(waiting, State.STOPPED), [*effects, _enter(waiting, State.STOPPED), say]
+
+
+def _give_up(process: Process, policy: ProcessConfig, why: str) -> Outcome:
+    waiting, effects = _wait(process, 0.0)
+    return _rest(waiting, State.FATAL), [
+        *effects, _enter(waiting, State.FATAL), Say("info", f"gave up: {policy.name} entered FATAL state, {why}")]
+
+
+def _rest(process: Process, state: State) -> Process:
+    return process._replace(state=state, goal=Goal.DOWN, deadline=None, tries=0)
 
 
 # ---- ends nobody asked for ----------------------------------------------------------------------------------------
@@ -121,13 +173,13 @@ def _give_up(process: Process) -> Outcome:
 def _ended_starting(process: Process, input: Exited, policy: ProcessConfig, now: float) -> Outcome:
     if process.deadline is not None and now >= process.deadline and not process.spawnerr:
         # it lived long enough; only the news of its end came before the news of the time
-        process, effects = _up(process, policy)
+        process, effects = _up(process, policy, now)
         process, more = _ended_running(process, input, policy, now)
         return process, [*effects, *more]
     say = Say("warn", f"exited: {policy.name} ({input.exit}; not expected)")
     reason = OUT_OF_MEMORY if input.exit.oom else TOO_QUICK
     ended = process._replace(ended=now, spawnerr=process.spawnerr or reason)
-    ended, effects = _retry(ended, policy, now)
+    ended, effects = _failed(ended, policy, now)
     return ended, [effects[0], say, *_left_behind(input, policy), *effects[1:]]
 
 
@@ -141,11 +193,17 @@ def _ended_running(process: Process, input: Exited, policy: ProcessConfig, now: 
     ended = process._replace(state=State.EXITED, goal=Goal.DOWN, pid=0, deadline=None, ended=now, exit=input.exit,
                              spawnerr=spawnerr)
     effects: list[Effect] = [publish, say, *_left_behind(input, policy)]
-    if rules.after_exit(policy, input.exit) is Verdict.REST:
+    verdict = rules.after_lack(policy) if process.lacking else rules.after_exit(policy, input.exit)
+    if verdict is Verdict.REST:
         return ended, effects
+    seconds = now - process.started
     # with startsecs=0 a child that never became the program has been RUNNING for a moment: it must not be tried in a
     # loop
-    ended, more = _retry(ended, policy, now) if process.spawnerr else _begin(ended, input, policy, now)
+    if not process.spawnerr and rules.good(policy, seconds):
+        ended, more = _again(ended._replace(tries=0, lacks=0), policy, now, now)
+    else:
+        why = spawnerr or f"Ended after {int(seconds)} seconds ({input.exit})"
+        ended, more = _failed(ended._replace(spawnerr=why), policy, now)
     return ended, [*effects, *more]
 
 
@@ -200,7 +258,7 @@ def _unspawned_stopping(process: Process, input: SpawnFailed, policy: ProcessCon
 
 def _stop_waiting(process: Process, input: Stop, _policy: ProcessConfig, _now: float) -> Outcome:
     if input.shutdown:
-        return _give_up(process)
+        return _rest(process, State.FATAL), [_enter(process, State.FATAL)]
     # Supervisor keeps the count of tries here, so that a later start reaches FATAL sooner; so do we
     return process._replace(state=State.STOPPED, goal=Goal.DOWN, deadline=None), [_enter(process, State.STOPPED)]
 
@@ -241,7 +299,7 @@ TABLE: dict[tuple[State, type], Cell] = {
     (S.RUNNING, LaunchFailed): _launch_failed,
     (S.RUNNING, Exited): _ended_running,
     (S.RUNNING, Stop): _stop,
-    (S.BACKOFF, Elapsed): _begin,
+    (S.BACKOFF, Elapsed): _begin_again,
     (S.BACKOFF, Stop): _stop_waiting,
     (S.STOPPING, Start): _want_up,
     (S.STOPPING, Stop): _want_down,

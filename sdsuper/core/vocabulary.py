@@ -71,9 +71,11 @@ def signal_name(number: int) -> str:
 class Process(NamedTuple):
     """The record of one process. `deadline` is when it wants an `Elapsed`; a resting process has none.
 
-    `tries` counts failed starts in a row, `rung` the signals sent by the stop ladder, `started` and `ended` are of
-    the newest run (0.0: never). `pid` is 0 without a child. `reaped`: in STOPPING the leader has ended and only the
-    rest of its tree is waited for; `pid` is then history, good for events and not for signals.
+    `tries` counts failed starts in a row, `lacks` those in a row that failed for want of something of the machine's,
+    `lacking` is whether this run has; `restarts` are the newest starts by itself since somebody wanted one, as many as
+    `restart_limit` has to know of. `rung` counts the signals sent by the stop ladder, `started` and `ended` are of the
+    newest run (0.0: never). `pid` is 0 without a child. `reaped`: in STOPPING the leader has ended and only the rest of
+    its tree is waited for; `pid` is then history, good for events and not for signals.
     """
 
     state: State = State.STOPPED
@@ -82,12 +84,20 @@ class Process(NamedTuple):
     pid: int = 0
     deadline: float | None = None
     tries: int = 0
+    lacks: int = 0
+    lacking: bool = False
+    restarts: tuple[float, ...] = ()
     rung: int = 0
     reaped: bool = False
     started: float = 0.0
     ended: float = 0.0
     exit: Exit | None = None
     spawnerr: str = ""
+
+    @property
+    def attempts(self) -> int:
+        """Starts in a row that have failed, for whatever reason: what events call tries."""
+        return self.tries + self.lacks
 
 
 # ---- inputs -------------------------------------------------------------------------------------------------------
@@ -110,17 +120,19 @@ class Spawned(NamedTuple):
 
 
 class SpawnFailed(NamedTuple):
-    """No child could be made."""
+    """No child could be made. `lack`: the machine had no process, descriptor or memory, no fault of the program's."""
 
     run: int
     reason: str
+    lack: bool = False
 
 
 class LaunchFailed(NamedTuple):
-    """The child exists, but could not become the program; its end follows."""
+    """The child exists, but could not become the program; its end follows. `lack` as with SpawnFailed."""
 
     run: int
     reason: str
+    lack: bool = False
 
 
 class Exited(NamedTuple):

@@ -13,7 +13,7 @@ from errno import EACCES, EEXIST, EFBIG, EINVAL, EISDIR, ELOOP, EPERM
 from stat import S_IMODE, S_ISDIR, S_ISREG
 
 from sdsuper.config.model import User
-from sdsuper.errors import SpawnError
+from sdsuper.errors import LACKS, SpawnError
 
 MOST_BYTES = 1 << 20
 _MOST_LEFT = 1000       # entries that are removed from a directory; a program could have made any number
@@ -59,7 +59,7 @@ class Credentials:
                 contents[credential] = read_secret(path)
             except OSError as error:
                 why = "is a symbolic link" if error.errno == ELOOP else error.strerror
-                raise SpawnError(f"cannot read credential {credential}: {path}: {why}") from None
+                raise SpawnError(f"cannot read credential {credential}: {path}: {why}", error.errno in LACKS) from None
         try:
             directory = f"{self._directory()}/{name}"
             os.mkdir(directory, 0o700)
@@ -68,7 +68,8 @@ class Credentials:
                 _fill(directory, contents, user)
         except OSError as error:
             self.take_back(tag)
-            raise SpawnError(f"cannot make a directory for credentials: {error.filename}: {error.strerror}") from None
+            raise SpawnError(f"cannot make a directory for credentials: {error.filename}: {error.strerror}",
+                             error.errno in LACKS) from None
         return directory, contents
 
     def take_back(self, tag: int) -> None:

@@ -13,7 +13,7 @@ from sdsuper.config.values import split_command
 from sdsuper.core.roster import Slot
 from sdsuper.engine.sandboxes import Sandboxes
 from sdsuper.engine.trees import Run
-from sdsuper.errors import SpawnError
+from sdsuper.errors import LACKS, SpawnError
 from sdsuper.system import process as system
 from sdsuper.system.limits import NUMBERS
 
@@ -88,8 +88,24 @@ class Launching:
         return tuple(row for row in self._surroundings.limits if row[0] not in named) + own
 
 
-def why(name: str, error: OSError) -> str:
-    """Supervisor's texts for a start that the kernel refused."""
+#: The limits of a program's own (rlimit_NAME) that explain as well why something was not there for it.
+_OWN_LIMITS = {errno.EMFILE: frozenset(("nofile",)), errno.ENOMEM: frozenset(("as", "data", "stack", "memlock"))}
+
+
+def lacks(config: ProcessConfig, number: int) -> bool:
+    """Whether a launch failed with this errno for want of something that no option of the program limits."""
+    own = _OWN_LIMITS.get(number, frozenset())
+    return number in LACKS and own.isdisjoint(name for name, _soft, _hard in config.rlimits)
+
+
+def failure(name: str, error: OSError | ValueError) -> SpawnError:
+    """What is told of a start that failed before there was a child, in Supervisor's texts."""
+    if isinstance(error, OSError):
+        return SpawnError(_why(name, error), error.errno in LACKS)
+    return SpawnError(str(error))
+
+
+def _why(name: str, error: OSError) -> str:
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return f"too many open files to spawn '{name}'"
     if error.filename is not None:

@@ -11,7 +11,7 @@ from time import monotonic, time
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
-from sdsuper.control.show import shown, uptime
+from sdsuper.control.show import shown, uptime, waiting
 from sdsuper.core.roster import Slot
 from sdsuper.core.vocabulary import Process, State
 from sdsuper.engine.outputs import Outputs
@@ -29,6 +29,7 @@ class Row(NamedTuple):
     left: int
     lost: int
     frozen: bool
+    waits: str
     text: str
     notes: str
 
@@ -68,21 +69,23 @@ class Listing:
         outputs, key = self._outputs, slot.key
         left, lost, frozen = self._trees.left_behind(key), outputs.lost(key), self._resources.frozen(key)
         paths = outputs.path(key, "stdout"), outputs.path(key, "stderr")
+        waits = waiting(slot.process, slot.config, self._offset)
+        known = (slot.process, paths, left, lost, frozen, waits)
         row = self._rows.get(slot)
-        if row is not None and row[:5] == (slot.process, paths, left, lost, frozen):
+        if row is not None and row[:6] == known:
             return row
-        row = self._rows[slot] = self._made(slot, paths, left, lost, frozen, now)
+        row = self._rows[slot] = self._made(slot, *known, now)
         return row
 
-    def _made(self, slot: Slot, paths: tuple[str, str], left: int, lost: int, frozen: bool, now: float) -> Row:
-        process = slot.process
+    def _made(self, slot: Slot, process: Process, paths: tuple[str, str], left: int, lost: int, frozen: bool,
+              waits: str, now: float) -> Row:
         fields = shown(slot.config.name, slot.group, process, now, self._offset)
         description = fields.pop("description")
         del fields["now"]
         fields.update(stdout_logfile=paths[0], stderr_logfile=paths[1], leftovers=left, lost_bytes=lost)
-        notes = ["frozen"] * frozen + [f"{left} left behind"] * bool(left)
+        notes = [waits] * bool(waits) + ["frozen"] * frozen + [f"{left} left behind"] * bool(left)
         notes += [f"{lost} bytes of output lost"] * bool(lost)
         if process.state is not State.RUNNING:
             fields["description"] = "; ".join(filter(None, [description, *notes]))
         text = json.dumps(fields, separators=(",", ":"))
-        return Row(process, paths, left, lost, frozen, f"{text[:-1]},", "".join(f"; {note}" for note in notes))
+        return Row(process, paths, left, lost, frozen, waits, f"{text[:-1]},", "".join(f"; {note}" for note in notes))

@@ -13,7 +13,7 @@ from time import monotonic
 from sdsuper.config.model import ProcessConfig
 from sdsuper.core.roster import Key
 from sdsuper.engine.trees import Run
-from sdsuper.errors import SpawnError
+from sdsuper.errors import LACKS, SpawnError
 from sdsuper.logs.main import MainLog
 from sdsuper.system.cgroup import CgroupTree
 from sdsuper.system.loop import EPOLLPRI, Loop
@@ -74,7 +74,7 @@ class Resources:
 
     def _set(self, config: ProcessConfig, tree: str | None, file: str, value: str) -> None:
         option = file.replace(".", "_")
-        why = ""
+        why, lack = "", False
         if tree is None or self._cgroups is None:
             why = "programs have no cgroups here"
         elif missing := self._cgroups.enable((file.partition(".")[0],)):
@@ -84,11 +84,11 @@ class Resources:
                 for line in value.splitlines():
                     self._cgroups.set(tree, file, _with_number(line) if file == "io.max" else line)
             except OSError as error:
-                why = error.strerror or str(error)
+                why, lack = error.strerror or str(error), error.errno in LACKS
         if not why:
             return
-        if not config.limits_optional:
-            raise SpawnError(f"cannot set {option} to {value!r}: {why}")
+        if lack or not config.limits_optional:
+            raise SpawnError(f"cannot set {option} to {value!r}: {why}", lack)
         if (config.program, option) not in self._warned:
             self._warned.add((config.program, option))
             self._log.write("warn", f"{config.program} runs without {option}={value}: {why}")

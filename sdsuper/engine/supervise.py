@@ -33,7 +33,7 @@ from sdsuper.core.vocabulary import (
     signal_name,
 )
 from sdsuper.engine import entries
-from sdsuper.engine.launching import Launching, Surroundings, why
+from sdsuper.engine.launching import Launching, Surroundings, failure, lacks
 from sdsuper.engine.outputs import CHANNELS, Outputs
 from sdsuper.engine.resources import Resources
 from sdsuper.engine.stdin import Stdins
@@ -210,7 +210,7 @@ class Engine:
         try:
             run = self._make(slot, effect.run)
         except SpawnError as error:
-            answer = SpawnFailed(effect.run, str(error))
+            answer = SpawnFailed(effect.run, str(error), error.lack)
         except Exception as error:                  # never STARTING without an answer
             self.loop.on_error(error)
             answer = SpawnFailed(effect.run, f"unexpected error to spawn '{slot.config.name}': {error}")
@@ -253,7 +253,7 @@ class Engine:
                 self._pump.end(stream)
             if isinstance(error, SpawnError):
                 raise
-            raise SpawnError(why(config.name, error) if isinstance(error, OSError) else str(error)) from error
+            raise failure(config.name, error) from error
         finally:
             for fd in writers.values():
                 os.close(fd)
@@ -372,7 +372,7 @@ class Engine:
                     path, argv = run.slot.config.command, []
                 reason = system.describe(report, self.launching.launch(run, path, argv, b"", {}))
                 if report.stage != system.LEFT_OUT:
-                    self.submit(run.slot, LaunchFailed(run.number, reason))
+                    self.submit(run.slot, LaunchFailed(run.number, reason, lacks(run.slot.config, report.error)))
                 elif self.launching.sandboxes.is_news(run.slot.config.program, reason):
                     self.log.write("warn", f"{run.slot.config.program} runs without a part of its sandbox: {reason}")
             elif report.pid in self._own and report.stage != system.LEFT_OUT:

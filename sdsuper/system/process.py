@@ -168,6 +168,10 @@ class Launcher:
         try:
             placing = [(os.POSIX_SPAWN_DUP2, fd, target) for fd, target in self._places(launch, spec)]
             return os.posix_spawn(self._path, ("sdsuper-exec",), {}, file_actions=placing, setpgroup=0)
+        except OSError as problem:
+            if problem.errno in (EAGAIN, ENOMEM):
+                problem.filename = None         # the file is there, only the process is not
+            raise
         finally:
             os.close(spec)
 

@@ -8,7 +8,7 @@ systemd.exec(5), systemd.kill(5), systemd.resource-control(5).
 
 from typing import NamedTuple
 
-from sdsuper.config.model import AutoRestart, LogConfig, ProcessConfig, TargetKind
+from sdsuper.config.model import UNLIMITED, AutoRestart, LogConfig, ProcessConfig, TargetKind
 from sdsuper.config.values import split_command
 from sdsuper.core.vocabulary import signal_name
 from sdsuper.systemd.from_unit import CLEAN_SIGNALS
@@ -106,11 +106,18 @@ def _command(text: str) -> str:
 
 
 def _start_limit(process: ProcessConfig) -> list[str]:
-    tries = max(process.startretries, 0) + 1
-    if tries > 10_000:
+    if process.restart.limit > 0:
+        return [f"StartLimitIntervalSec={process.restart.window or 'infinity'}",
+                f"StartLimitBurst={process.restart.limit + 1}"]
+    tries = process.startretries + 1
+    if process.startretries == UNLIMITED or tries > 10_000:
         return ["StartLimitIntervalSec=0"]
-    seconds = tries * (max(process.startsecs, 1) + RESTART_SECONDS)
+    seconds = tries * (max(process.startsecs, 1) + _pause(process))
     return [f"StartLimitIntervalSec={seconds}", f"StartLimitBurst={tries}"]
+
+
+def _pause(process: ProcessConfig) -> int:
+    return process.restart.pause or RESTART_SECONDS
 
 
 def _who(process: ProcessConfig, sandbox: str, notes: list[str]) -> list[str]:
@@ -138,8 +145,10 @@ def _ends(process: ProcessConfig, notes: list[str]) -> list[str]:
     restart = {AutoRestart.ALWAYS: "always", AutoRestart.UNEXPECTED: "on-failure", AutoRestart.NEVER: "no"}
     lines = [f"Restart={restart[process.autorestart]}"]
     if process.autorestart is not AutoRestart.NEVER:
-        lines.append(f"RestartSec={RESTART_SECONDS}")
-    elif process.startretries > 0:
+        lines.append(f"RestartSec={_pause(process)}")
+        if process.restart.factor > 1 or process.restart.jitter or process.restart.reset:
+            notes.append("the back-off is not carried over: every pause is as long as the first")
+    elif process.startretries:
         notes.append("autorestart=false: a start that fails is not tried again, which a daemon would do")
     expected = [code for code in process.exitcodes if code]
     if expected:

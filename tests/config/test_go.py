@@ -1,14 +1,17 @@
 """Files written for Go's supervisord."""
 
+from sdsuper.config.model import Restart
+
 from .fake import one, said, says
 
 
 def test_go_options_are_kept_and_announced():
     process = one("exitcodes=0\nrestartPause=2\nenvFiles=a,b\nkillwaitsecs=2\ncron=* * * * *\nstdout_logfile=memory")
-    assert process.later == (("cron", "* * * * *"), ("envFiles", ("a", "b")), ("restartpause", 2))
-    assert says("exitcodes=0\nrestartPause=2\nstdout_logfile=memory") == [
-        "5: warning: [program:x] restartpause: not yet acted on by this version",
-        "6: warning: [program:x] stdout_logfile: memory target: not yet acted on by this version",
+    assert process.later == (("cron", "* * * * *"), ("envFiles", ("a", "b")))
+    assert process.restart == Restart(pause=2, longest=60)
+    assert says("exitcodes=0\nrestartPause=2\nkillwaitsecs=5\nstdout_logfile=memory") == [
+        "6: warning: [program:x] killwaitsecs: not yet acted on by this version",
+        "7: warning: [program:x] stdout_logfile: memory target: not yet acted on by this version",
     ]
 
 
@@ -18,7 +21,6 @@ def test_go_meaning():
         "exitcodes=0"
     )
     assert [line.split(": ", 3)[3] for line in found] == [
-        "not yet acted on by this version",
         "process_num counts from numprocs_start (0), in Go's supervisord from 1",
         "'True' is a boolean here, Go's supervisord knows only true, false",
         "'on' is a boolean here, Go's supervisord knows only true, false, unexpected",

@@ -5,6 +5,7 @@ from sdsuper.config.model import (
     LogTarget,
     Model,
     ProcessConfig,
+    Restart,
     TargetKind,
 )
 
@@ -47,6 +48,7 @@ def test_program_defaults():
         (),
         False,
         None,
+        Restart(),
         (),
     )
     assert log == ((LogTarget(TargetKind.AUTO),), 50 << 20, 10, 0, False)
@@ -135,7 +137,7 @@ def test_program_problems(lines, problem):
 
 
 def test_defaults_of_options_not_yet_acted_on_are_no_news():
-    assert says("restartpause=0") == [
+    assert says("killwaitsecs=2") == [
         "2: warning: [program:x] exitcodes: the default is 0, in Go's supervisord 0,2"
     ]
 

@@ -85,7 +85,6 @@ def test_go_dropins():
     assert db.autorestart is web.autorestart is AutoRestart.ALWAYS
     assert dict(web.later) == {
         "depends_on": ("db",),
-        "restartpause": 2,
         "restart_when_binary_changed": True,
         "restart_directory_monitor": "/srv/web/conf",
         "restart_file_pattern": "*.yaml",
@@ -94,7 +93,7 @@ def test_go_dropins():
     assert web.stdout.targets == (LogTarget(TargetKind.REMOTE, "udp:127.0.0.1:5514"),)
     assert model.supervisord.logfile.path == "/etc/supervisord.log"
     assert said[0] == "11: warning: [supervisord] loglevel: 'warning' is read as 'warn', Supervisor does not know it"
-    assert [line.split(":")[0] for line in said[1:]] == ["28", "29", "30", "31", "32", "33", "34"]
+    assert [line.split(":")[0] for line in said[1:]] == ["28", "30", "31", "32", "33", "34"]
     assert all(line.endswith("not yet acted on by this version") for line in said[1:])
 
 

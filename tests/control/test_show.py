@@ -2,15 +2,18 @@
 
 import time
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sdsuper.config.model import UNLIMITED, Restart
 from sdsuper.control.interface import DESCRIPTION
 from sdsuper.control.schema import parse
-from sdsuper.control.show import describe, shown, uptime
+from sdsuper.control.show import describe, shown, uptime, waiting
 from sdsuper.core.vocabulary import Exit, Goal, Process, State
+from tests.core.story import policy
 
 OFFSET = 1_700_000_000.0        # what makes a date of monotonic time
 
@@ -27,6 +30,26 @@ OFFSET = 1_700_000_000.0        # what makes a date of monotonic time
 ])
 def test_descriptions(process: Process, words: str) -> None:
     assert describe(process, 1000.0, OFFSET) == words
+
+
+UNTIL = datetime.fromtimestamp(OFFSET + 1200).strftime("%H:%M:%S")
+
+
+@pytest.mark.parametrize(("options", "process", "words"), [
+    ({}, Process(State.BACKOFF, tries=2, deadline=1200.0), ""),
+    ({"restart": Restart(pause=5, longest=60)}, Process(State.BACKOFF, tries=2, deadline=1200.0),
+     f"retry 2 of 3 at {UNTIL}"),
+    ({"restart": Restart(longest=60), "startretries": UNLIMITED}, Process(State.BACKOFF, tries=9, deadline=1200.0),
+     f"retry 9 at {UNTIL}"),
+    ({"restart": Restart(limit=5, window=60)}, Process(State.BACKOFF, deadline=1200.0),
+     f"restart_limit=5/60s allows the next start at {UNTIL}"),
+    ({}, Process(State.BACKOFF, lacks=4, lacking=True, deadline=1200.0),
+     f"no fault of the program: retried until it works, next at {UNTIL}"),
+    ({"restart": Restart(longest=60)}, Process(State.RUNNING, pid=7, tries=2), ""),
+    ({"restart": Restart(longest=60)}, Process(State.FATAL), ""),
+])
+def test_what_is_waited_for(options: dict[str, Any], process: Process, words: str) -> None:
+    assert waiting(process, policy(**options), OFFSET) == words
 
 
 @pytest.mark.parametrize("state", [State.STOPPED, State.EXITED])

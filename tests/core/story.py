@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from sdsuper.config.model import AutoRestart, LogConfig, ProcessConfig
+from sdsuper.config.model import AutoRestart, LogConfig, ProcessConfig, Restart
 from sdsuper.core.machine import step
 from sdsuper.core.vocabulary import (
     Effect,
@@ -31,7 +31,7 @@ DEFAULTS = ProcessConfig(
     autostart=True, autorestart=AutoRestart.UNEXPECTED, startsecs=1, startretries=3, exitcodes=(0,), stopsignals=(15,),
     stopwaitsecs=10, stopasgroup=False, killasgroup=False, redirect_stderr=False, stdout=QUIET, stderr=QUIET,
     serverurl=None, nice=None, rlimits=(), leftovers=False, user_environment=False, limits=(),
-    limits_optional=False, sandbox=None, later=(),
+    limits_optional=False, sandbox=None, restart=Restart(), later=(),
 )
 
 
@@ -96,12 +96,12 @@ spawned = What(lambda s: s.feed(Spawned(s.process.run, 4242)))
 emptied = What(lambda s: s.feed(Emptied(s.process.run)))
 
 
-def spawn_failed(reason: str = "no") -> What:
-    return What(lambda s: s.feed(SpawnFailed(s.process.run, reason)))
+def spawn_failed(reason: str = "no", lack: bool = False) -> What:
+    return What(lambda s: s.feed(SpawnFailed(s.process.run, reason, lack)))
 
 
-def launch_failed(reason: str = "no") -> What:
-    return What(lambda s: s.feed(LaunchFailed(s.process.run, reason)))
+def launch_failed(reason: str = "no", lack: bool = False) -> What:
+    return What(lambda s: s.feed(LaunchFailed(s.process.run, reason, lack)))
 
 
 def signal_failed(reason: str = "no") -> What:

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from sdsuper.config.model import AutoRestart, GroupConfig, GroupKind
+from sdsuper.config.model import UNLIMITED, AutoRestart, GroupConfig, GroupKind, LimitAction, Restart
 from sdsuper.core.roster import Roster, Slot, StopOrder
 from sdsuper.core.vocabulary import (
     CHILD_STATES,
@@ -34,7 +34,7 @@ from sdsuper.core.vocabulary import (
 )
 from tests.core.story import policy
 
-#: What Supervisor's diagram allows; EXITED to BACKOFF is ours, for a launch that failed with startsecs=0.
+#: What Supervisor's diagram allows; EXITED to BACKOFF is ours, for runs that were no good ones.
 LEGAL = {
     State.STOPPED: {State.STARTING}, State.STARTING: {State.RUNNING, State.BACKOFF, State.STOPPING},
     State.RUNNING: {State.EXITED, State.STOPPING}, State.BACKOFF: {State.STARTING, State.FATAL, State.STOPPED},
@@ -42,9 +42,15 @@ LEGAL = {
     State.FATAL: {State.STARTING}, State.UNKNOWN: set(),
 }
 
+restarts = st.just(Restart()) | st.builds(
+    Restart, pause=st.integers(0, 3), factor=st.sampled_from([1.0, 1.5, 10.0]), longest=st.integers(1, 9),
+    jitter=st.sampled_from([0, 50]), reset=st.sampled_from([-1, 0, 2, 30]), limit=st.sampled_from([-1, 1, 2, 3]),
+    window=st.sampled_from([5, 20]), action=st.sampled_from(LimitAction),
+) | st.builds(lambda limit, action: Restart(limit=limit, action=action), st.integers(1, 3),
+              st.sampled_from([LimitAction.FATAL, LimitAction.STOP]))
 policies = st.builds(
-    policy,
-    autorestart=st.sampled_from(AutoRestart), startsecs=st.integers(0, 3), startretries=st.integers(0, 3),
+    policy, restart=restarts,
+    autorestart=st.sampled_from(AutoRestart), startsecs=st.integers(0, 3), startretries=st.integers(-1, 3),
     stopwaitsecs=st.integers(0, 4), stopsignals=st.sampled_from([(15,), (1, 15)]), killasgroup=st.booleans(),
     leftovers=st.booleans(),
 )
@@ -62,8 +68,11 @@ class World(RuleBasedStateMachine):
         self.now, self.roster, self.children = 0.0, Roster(), []
         self.queue: deque[tuple[Slot, Input]] = deque()
         self.log: dict[tuple[str, str], list[State]] = {}
-        self.failed_at: dict[tuple[str, str], tuple[float, int]] = {}
-        self.mood = (False, False, False)
+        self.mood = (False, False, False, False)
+        self.waits: dict[tuple[str, str], tuple[float, float]] = {}
+        self.by_itself: dict[tuple[str, str], list[float]] = {}
+        self.news: Input = Start()
+        self.asked: dict[tuple[str, str], bool] = {}
         for i, config in enumerate(configs):
             name = f"p{i}"
             self.roster.set_group(GroupConfig(name, GroupKind.PROGRAM, priorities[i], (config._replace(name=name),)))
@@ -74,7 +83,7 @@ class World(RuleBasedStateMachine):
         self.queue.append((slot, input))
         while self.queue:
             slot, input = self.queue.popleft()
-            before = slot.process
+            before, self.news = slot.process, input
             for effect in self.roster.feed(slot, input, self.now):
                 self.carry_out(slot, effect)
             if getattr(input, "run", before.run) != before.run:
@@ -87,16 +96,21 @@ class World(RuleBasedStateMachine):
             assert effect.state in LEGAL[effect.from_state], f"{effect.from_state.name} to {effect.state.name}"
             history.append(effect.state)
             if effect.state is State.BACKOFF:
-                self.failed_at[slot.key] = self.now, effect.tries
+                self.waits[slot.key] = self.now, self.least_pause(slot)
             elif effect.from_state is State.BACKOFF and effect.state is State.STARTING:
-                since, tries = self.failed_at[slot.key]
-                assert self.now - since > tries - 1e-6, "a failed start was tried again too soon"
+                since, pause = self.waits.pop(slot.key)
+                assert self.now - since > pause - 1e-6, "a failed start was tried again too soon"
+            elif effect.state is State.STARTING and (effect.from_state is not State.EXITED
+                                                     or isinstance(self.news, Start)):
+                self.asked[slot.key] = True
+            self.look_at_fatal(slot, effect)
         elif isinstance(effect, Spawn):
             assert not any(c.alive and c.slot is slot for c in self.children), "a second child"
-            fails, stubborn, careless = self.mood
+            fails, stubborn, careless, lack = self.mood
             if fails:
-                self.queue.appendleft((slot, SpawnFailed(effect.run, "no")))
+                self.queue.appendleft((slot, SpawnFailed(effect.run, "no", lack)))
             else:
+                self.count(slot)
                 self.children.append(Child(slot, effect.run, stubborn, careless))
                 self.queue.appendleft((slot, Spawned(effect.run, 100 + len(self.children))))
         elif isinstance(effect, (Signal, Kill)):
@@ -105,6 +119,38 @@ class World(RuleBasedStateMachine):
                     self.hit(child, effect)
         else:
             assert isinstance(effect, Say)
+
+    def least_pause(self, slot: Slot) -> float:
+        """The pause that the options ask for at least, worked out in another way than the machine does."""
+        how, process = slot.config.restart, slot.process
+        if process.lacking:
+            return min(process.lacks, 10)
+        if not process.tries:
+            return 0.0                      # it waits for its restart_limit alone
+        steps = [float(step) for step in range(1, process.tries + 1)]
+        if how.pause or how.factor > 1:
+            steps = [float(how.pause or 1)]
+            while len(steps) < process.tries:
+                steps.append(steps[-1] * how.factor)
+        return min(steps[-1], how.longest or steps[-1])
+
+    def look_at_fatal(self, slot: Slot, change: Publish) -> None:
+        shutdown = isinstance(self.news, Stop)
+        if change.state is State.FATAL and not shutdown:
+            assert not getattr(self.news, "lack", False), "the machine's fault was taken for the program's"
+            limited = slot.config.restart.limit > 0
+            assert slot.config.startretries != UNLIMITED or limited, "given up although it is to go on for ever"
+
+    def count(self, slot: Slot) -> None:
+        """A child is made: in no stretch of time are there more that nobody asked for than the limit allows."""
+        how, times = slot.config.restart, self.by_itself.setdefault(slot.key, [])
+        if self.asked.pop(slot.key, False):
+            times.clear()
+            return
+        times.append(self.now)
+        if how.limit > 0:
+            late = [time for time in times if not how.window or time > self.now - how.window + 1e-6]
+            assert len(late) <= how.limit, "more restarts than restart_limit allows"
 
     def hit(self, child: Child, effect: Signal | Kill) -> None:
         if isinstance(effect, Kill) and effect.tree and child.others:
@@ -125,9 +171,9 @@ class World(RuleBasedStateMachine):
 
     # ---- what may happen ----
 
-    @rule(fails=st.booleans(), stubborn=st.booleans(), careless=st.booleans())
-    def mood_changes(self, fails: bool, stubborn: bool, careless: bool) -> None:
-        self.mood = (fails, stubborn, careless)
+    @rule(fails=st.booleans(), stubborn=st.booleans(), careless=st.booleans(), lack=st.booleans())
+    def mood_changes(self, fails: bool, stubborn: bool, careless: bool, lack: bool) -> None:
+        self.mood = (fails, stubborn, careless, lack)
 
     @rule(data=st.data(), input=st.sampled_from([Start(), Stop(), Stop(shutdown=True)]))
     def command(self, data: st.DataObject, input: Input) -> None:
@@ -144,13 +190,13 @@ class World(RuleBasedStateMachine):
                 self.feed(slot, elapsed)
         self.now = end
 
-    @rule(data=st.data(), code=st.integers(0, 3), launch=st.booleans())
-    def child_ends(self, data: st.DataObject, code: int, launch: bool) -> None:
+    @rule(data=st.data(), code=st.integers(0, 3), launch=st.booleans(), lack=st.booleans())
+    def child_ends(self, data: st.DataObject, code: int, launch: bool, lack: bool) -> None:
         alive = [c for c in self.children if c.alive]
         if alive:
             child = data.draw(st.sampled_from(alive))
             if launch:
-                self.queue.append((child.slot, LaunchFailed(child.run, "could not")))
+                self.queue.append((child.slot, LaunchFailed(child.run, "could not", lack)))
                 code = 127
             self.end(child, Exit(code))
             self.deliver()
@@ -182,13 +228,16 @@ class World(RuleBasedStateMachine):
             if process.state in RESTING_STATES:
                 assert process.deadline is None
                 assert process.goal is Goal.DOWN
+            how = slot.config.restart
+            assert len(process.restarts) <= max(how.limit, 0)
             if process.state is State.RUNNING:
-                assert process.tries == 0
+                assert process.tries == 0 or how.reset
                 assert alive or self.queue
             if process.state in (State.BACKOFF, State.STOPPING):
                 assert process.deadline is not None, "it would wait for ever"
             if process.state is State.BACKOFF:
-                assert 0 < process.tries <= slot.config.startretries
+                assert process.attempts > 0 or how.action is LimitAction.WAIT
+                assert process.tries <= slot.config.startretries or slot.config.startretries == UNLIMITED
 
     def teardown(self) -> None:
         """Liveness: however it went, a shutdown ends everything, in order, in the time that the ladders take."""

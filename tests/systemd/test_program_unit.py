@@ -49,6 +49,12 @@ def values(text: str, key: str) -> list[str]:
         ("startretries=5\nstartsecs=9", "StartLimitBurst", ["6"]),
         ("startretries=5\nstartsecs=9", "StartLimitIntervalSec", ["60"]),
         ("startretries=1000000", "StartLimitIntervalSec", ["0"]),
+        ("startretries=unlimited", "StartLimitIntervalSec", ["0"]),
+        ("startretries=-1", "StartLimitBurst", []),
+        ("restart_limit=5/10m", "StartLimitIntervalSec", ["600"]),
+        ("restart_limit=5/10m", "StartLimitBurst", ["6"]),
+        ("restart_limit=3", "StartLimitIntervalSec", ["infinity"]),
+        ("restartpause=7", "RestartSec", ["7"]),
         ("rlimit_nofile=10:20\nrlimit_core=unlimited", "LimitCORE", ["infinity:infinity"]),
         ("memory_max=1MB", "MemoryMax", ["1048576"]),
         ("memory_high=unlimited", "MemoryHigh", ["infinity"]),
@@ -79,9 +85,10 @@ def test_no_variable_is_in_the_unit() -> None:
 
 def test_what_is_not_as_it_was_is_said() -> None:
     notes = "\n".join(made("stopsignal=TERM INT\nstdout_logfile=/srv/x.log\nautorestart=false\nsandbox=strict\n"
-                           "depends_on=db", "standard", may_append=False).notes)
+                           "depends_on=db", "standard", may_append=False).notes + made("backoff_factor=2").notes)
     for word in ("several stop signals", "/srv/x.log: the output goes to the journal", "is not tried again",
-                 "runs as root", "1.7 instead of 2.1", "own sandbox", "depends_on", "no capabilities"):
+                 "runs as root", "1.7 instead of 2.1", "own sandbox", "depends_on", "no capabilities",
+                 "the back-off is not carried over"):
         assert word in notes
     notes = "\n".join(made("", "strict").notes)
     assert "no capabilities" in notes and "1.1 instead of 1.5" in notes
@@ -110,7 +117,7 @@ def test_systemd_understands_every_line(tmp_path: Path, sandbox: str) -> None:
     options = ("user=nobody\ndirectory=/srv\nmemory_max=1MB\nmemory_high=1MB\nmemory_low=1MB\nmemory_min=1MB\n"
                "memory_swap_max=0\npids_max=5\ncpu_max=50%\ncpu_weight=5\nio_weight=5\nio_max=/dev/null rbps=1MB\n"
                "rlimit_nofile=10:20\nrlimit_rttime=5\numask=022\nnice=3\nstopsignal=USR1\nexitcodes=0,3\n"
-               'environment=A="b"')
+               'environment=A="b"\nrestart_limit=3')
     exposure(made(options, sandbox).text.replace("User=nobody", "User=daemon"), tmp_path)    # fails for any warning
 
 
