@@ -29,6 +29,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "root: needs to be root, which CI is")
     name, _, value = MARK.partition("=")
     os.environ[name] = value
+    signal.signal(signal.SIGINT, signal.default_int_handler)    # a shell's job in the background ignores it, and so
+                                                                # would all that the tests start
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
