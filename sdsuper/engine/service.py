@@ -124,6 +124,8 @@ class Service:
 
     def _ask_for_time(self) -> None:
         """As long as something is under way that has not taken longer than it may."""
+        if self._socket is None:
+            return                  # nobody is asked, and nobody is woken up for it
         left = self._more_time_until - monotonic()
         if left > 0 and (self._ending or self._reloads or not self._ready):
             self._tell(f"EXTEND_TIMEOUT_USEC={int(min(left, MORE_TIME) * 1_000_000)}")
