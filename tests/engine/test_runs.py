@@ -161,6 +161,8 @@ def test_ctl_finds_a_daemon_by_its_pid(start: Start) -> None:
     daemon = start(SLEEP + "[unix_http_server]\nfile={dir}/http\n")
     daemon.config.write_text("[supervisord]\ncontrol_socket=/nowhere\n")
     assert ctl(daemon, "pid", by_pid=True) == (0, f"{daemon.pid}\n"), "whatever the configuration says by now"
+    daemon.config.write_text("[broken\n")
+    assert ctl(daemon, "-c", str(daemon.config), "pid", by_pid=True) == (0, f"{daemon.pid}\n")
 
 
 @pytest.mark.parametrize(("pid", "why"), [(str(os.getpid()), "it has no control socket"), ("x", "number expected"),

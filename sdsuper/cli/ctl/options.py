@@ -80,11 +80,12 @@ class Options:
         self.prompt, self.history_file = "supervisor", values.get("history_file")
         if self.url and not _is_url(self.url):
             raise UsageError(f"invalid value for -s {self.url!r}: value {self.url!r} is not a URL")
-        file = values.get("configuration")
         self._was_read = False
-        if "pid" in values and (found := _socket_of(values["pid"], values.get("configuration"))):
+        file = values.get("configuration")
+        if "pid" in values and (found := _socket_of(values["pid"], file)):
             self.control_socket = found
             self.url = self.url or f"unix://{found}"
+            file = None             # it is for a process that cannot be looked into, and may be broken by now
         if not self.help and (not self.url or self.interactive or file is not None):
             self._configure(file)
         self.url = self.url or f"unix://{self.control_socket}"
