@@ -85,6 +85,7 @@ def test_who_is_left_behind_by_a_frozen_run_goes_on(start: Start) -> None:
     daemon.wait_state("left", "EXITED")
     daemon.wait(lambda: "frozen 0" in (tree / "cgroup.events").read_text(), "the child is not frozen any more")
     (tree / "cgroup.kill").write_text("1")
+    daemon.wait(lambda: daemon.status("left")["leftovers"] == 0, "nobody is left")
 
 
 def test_what_cannot_be_frozen(start: Start) -> None:
