@@ -147,7 +147,8 @@ def test_another_socket_after_a_reload(start: Start, directory: Path, applicatio
     daemon = start(text.replace("NAME", "one"))
     first = ask(f"{directory}/one")
     daemon.write(text.replace("NAME", "two"))
-    daemon.call("Update")
+    daemon.call("Update")                   # answered when the old one is down
+    daemon.wait(lambda: daemon.status("app")["pid"] not in (0, first), "the new one has been started")
     second = ask(f"{directory}/two")
     assert second == daemon.status("app")["pid"] != first
     assert not (directory / "one").exists()
