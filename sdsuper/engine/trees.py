@@ -58,7 +58,7 @@ class Trees:
     def bury(self, run: Run) -> bool:
         """The leader was reaped: whether others are left. They are watched until they are gone."""
         self._live.pop(run.slot.key, None)
-        if self._gone(run):
+        if self._gone(run, False):
             return False
         self._left.setdefault(run.slot.key, []).append(run)
         if run.tree is not None and self._cgroups is not None:
@@ -104,7 +104,7 @@ class Trees:
         # cgroup.events is ready until it has been read; without this the loop would turn as long as anybody is there
         if fd >= 0 and self._cgroups is not None and self._cgroups.populated(fd):
             return
-        if not self._gone(run):
+        if not self._gone(run, True):
             if self._cgroups is not None:
                 self._look_later(run)       # empty, but not to be removed yet; or seen without a descriptor
             return
@@ -118,14 +118,14 @@ class Trees:
             del self._left[run.slot.key]
         self.on_empty(run)
 
-    def _gone(self, run: Run) -> bool:
+    def _gone(self, run: Run, had_others: bool) -> bool:
         if run.tree is not None and self._cgroups is not None:
             try:
                 return self._cgroups.remove(run.tree)
             except OSError:
                 return True                 # not ours to remove any more; nobody can be counted in it either
         config = run.slot.config
-        if config.killasgroup or config.leftovers:
+        if config.killasgroup or config.leftovers or had_others:
             return not walk.find_tree(run.pid, self._marker(run), True)
         # nobody will be ended, so a look at the process group is enough: a look at all of /proc costs milliseconds
         try:
