@@ -114,8 +114,8 @@ def test_unknown_names_and_signals(daemon: Daemon) -> None:
 def test_signals_by_name_and_number_reach_the_leader(start: Start) -> None:
     daemon = start("""
 [program:web]
-command={python} -c "import os, signal, time; f = lambda n, _: os.write(1, str(n).encode() + bytes([10])); signal.signal(10, f); \
-signal.signal(12, f); print('ready', flush=True); [time.sleep(9) for _ in range(999)]"
+command={python} -c "import os, signal, time; f = lambda n, _: os.write(1, str(n).encode() + bytes([10])); \
+signal.signal(10, f); signal.signal(12, f); print('ready', flush=True); [time.sleep(9) for _ in range(999)]"
 stdout_logfile={dir}/out
 """)
     daemon.wait(lambda: "ready" in daemon.text("out"), "handlers are there")
