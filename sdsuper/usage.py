@@ -25,9 +25,9 @@ def usage(run: dict[str, Any]) -> dict[str, Any]:
     if not cgroup:
         return found
     for field, file in _FILES:
-        text = _read(f"{cgroup}/{file}").strip()
-        if text.isdigit():
-            found[field] = int(text)
+        number = _number(f"{cgroup}/{file}")
+        if number is not None:
+            found[field] = number
     for field, file, name in (("cpu_microseconds", "cpu.stat", "usage_usec"), ("oom_kills", "memory.events",
                                                                               "oom_kill")):
         words = _read(f"{cgroup}/{file}").split()
@@ -38,6 +38,16 @@ def usage(run: dict[str, Any]) -> dict[str, Any]:
         for field, name in (("read_bytes", "rbytes="), ("written_bytes", "wbytes=")):
             found[field] = sum(int(word.removeprefix(name)) for word in words if word.startswith(name))
     return found
+
+
+def memory(run: dict[str, Any]) -> int | None:
+    """`memory` alone, for who shows no more: one file instead of nine."""
+    return _number(f"{run['cgroup']}/memory.current") if run.get("cgroup") else None
+
+
+def _number(path: str) -> int | None:
+    text = _read(path).strip()
+    return int(text) if text.isdigit() else None
 
 
 def _read(path: str) -> str:

@@ -14,7 +14,7 @@ import pytest
 from sdsuper.cli import VERBS, daemon, importing, service
 from sdsuper.cli.ctl import options
 from sdsuper.cli.ctl.commands import ALIASES, COMMANDS
-from sdsuper.cli.options import parse
+from sdsuper.cli.options import parse, parse_anywhere
 from sdsuper.config.settings import ROWS, TABLE, kind_of
 from sdsuper.config.source import parse as parse_source
 from sdsuper.control.interface import LEVELS
@@ -62,7 +62,7 @@ def check_sdsuper(words: list[str]) -> None:
         assert words[1] in ("install", "print", "uninstall", *service.ACTIONS), words
         assert not parse(words[2:], service._TABLE)[1]
     elif first == "import":
-        assert words[1] == "systemd" and len(importing.parsed(words[1:])[1]) == 2
+        assert words[1] == "systemd" and len(parse_anywhere(words[1:], importing._TABLE)[1]) == 2
     elif first in ("version", "help", "echo_conf"):
         assert not words[1:]
     else:

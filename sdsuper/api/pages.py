@@ -23,6 +23,7 @@ from sdsuper.api.guard import Refused
 from sdsuper.api.logs import Span
 from sdsuper.api.names import shown
 from sdsuper.errors import Refusal
+from sdsuper.usage import memory
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -77,11 +78,12 @@ class Pages:
         message = request.query_params.get("message", "")
         try:
             rows = await inform.list_processes(self._context)
-            used = {(run["group"], run["name"]): run for run in await inform.all_usage(self._context)}
+            runs = (await self._context.daemon.call("ListRuns"))["runs"]
         except Refusal as refusal:
-            rows, used, message = [], {}, str(refusal)
+            rows, runs, message = [], [], str(refusal)
+        used = {(run["group"], run["name"]): memory(run) for run in runs}
         for row in rows:
-            row["memory"] = _amount(used.get((row["group"], row["name"]), {}).get("memory"))
+            row["memory"] = _amount(used.get((row["group"], row["name"])))
             row["full"] = shown(row["group"], row["name"])
             row["look"] = LOOKS.get(row["state"], "nominal")
             row["actions"] = ACTIONS.get(row["state"], ())
@@ -155,7 +157,7 @@ async def _static(request: Request) -> Response:
     return Response(_file("static", name), media_type=STATIC[name])
 
 
-def _amount(count: float | None) -> str:
+def _amount(count: int | None) -> str:
     """Bytes as a person reads them; empty where they are not known."""
     if count is None:
         return ""

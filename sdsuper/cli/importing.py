@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 
-from sdsuper.cli.options import UsageError, parse
+from sdsuper.cli.options import UsageError, parse_anywhere
 from sdsuper.cli.program_service import VARIABLES
 from sdsuper.config.load import load
 from sdsuper.config.lookup import File
@@ -37,7 +37,7 @@ def main(argv: list[str]) -> int:
     line.
     """
     try:
-        options, words = parsed(argv)
+        options, words = parse_anywhere(argv, _TABLE)
         if "help" in options:
             sys.stdout.write(_HELP)
             return 0
@@ -60,17 +60,6 @@ def main(argv: list[str]) -> int:
     except NoProgram as error:
         return _fail(f"{unit}: {error}")
     return 0
-
-
-def parsed(argv: list[str]) -> tuple[dict[str, str], list[str]]:
-    """Options may stand anywhere. Raises UsageError."""
-    options, rest = parse(argv, _TABLE)
-    words = []
-    while rest:
-        words.append(rest[0])
-        more, rest = parse(rest[1:], _TABLE)
-        options |= more
-    return options, words
 
 
 def _file(path: str) -> str:

@@ -72,3 +72,14 @@ def _short(word: str, rest: list[str], table: Table) -> list[tuple[str, str]]:
             value, letters = letters or rest.pop(0), ""
         found.append((option, value))
     return found
+
+
+def parse_anywhere(argv: list[str], table: Table) -> tuple[dict[str, str], list[str]]:
+    """The same for a command whose options may stand behind its words, too. Raises UsageError."""
+    options, rest = parse(argv, table)
+    words = []
+    while rest:
+        words.append(rest[0])
+        more, rest = parse(rest[1:], table)
+        options |= more
+    return options, words

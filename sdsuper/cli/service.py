@@ -16,6 +16,7 @@ from sdsuper.cli.program_service import VARIABLES, head, installed, unit_name, u
 from sdsuper.config.load import load, search
 from sdsuper.config.model import Model, TargetKind
 from sdsuper.config.search import search_paths
+from sdsuper.core.policy import stop_seconds
 from sdsuper.errors import ConfigError
 from sdsuper.system.host import RealHost
 from sdsuper.systemd.program_unit import SANDBOXES, Made
@@ -156,7 +157,8 @@ def _daemon_unit(model: Model, config: str, options: dict[str, str]) -> Made:
     daemon = os.path.join(os.path.dirname(command), "sdsuperd")
     if "print" not in options and not os.access(daemon, os.X_OK):
         raise ValueError(f"{daemon} is not there or not executable")
-    plan = Plan(command, daemon, config, options["hardening"], _stop_seconds(model), _writable(model),
+    plan = Plan(command, daemon, config, options["hardening"],
+                max(STOP_SECONDS_LEAST, stop_seconds(model.groups) + STOP_SECONDS_MORE), _writable(model),
                 _systemd_version())
     if options["hardening"] == "strict":
         _check_strict(model)
@@ -191,13 +193,6 @@ def _put(wanted: dict[str, Made], config: str, options: dict[str, str], place: P
     status = _call(place, "daemon-reload")
     status = status or _call(place, "enable" if enabled else "disable", *wanted)
     return status or (_call(place, "start", *wanted) if "now" in options else 0)
-
-
-def _stop_seconds(model: Model) -> int:
-    """How long the programs may take to stop, one group after the other."""
-    longest = [max((len(process.stopsignals) * process.stopwaitsecs for process in group.processes), default=0)
-               for group in model.groups]
-    return max(STOP_SECONDS_LEAST, sum(longest) + STOP_SECONDS_MORE)
 
 
 def _files(model: Model) -> list[str]:

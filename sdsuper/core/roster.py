@@ -99,6 +99,10 @@ class Roster:
         """Forget a process; it must be resting."""
         del self._members[key[0]][key[1]]
 
+    def listed(self, name: str | None) -> list[Slot]:
+        """The processes that `name` means (None: all), by group and name. Raises Refusal BAD_NAME."""
+        return sorted(self if name is None else self.select(name).slots, key=lambda slot: slot.key)
+
     # ---- names ----------------------------------------------------------------------------------------------------
 
     def select(self, name: str) -> Selection:

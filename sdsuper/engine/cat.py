@@ -21,7 +21,7 @@ class CatCommand:
 
     def cat(self, call: Call) -> None:
         """Reply with the processes of a name."""
-        slots = sorted(self._engine.roster.select(call.parameters["name"]).slots, key=lambda slot: slot.key)
+        slots = self._engine.roster.listed(call.parameters["name"])
         call.reply({"processes": [self._shown(slot) for slot in slots]})
 
     def _shown(self, slot: Slot) -> dict[str, Any]:

@@ -100,10 +100,7 @@ class Commands:
                     "statecode": code, "identifier": self._daemon.identifier, "notices": self._daemon.notices})
 
     def _list(self, call: Call) -> None:
-        name = call.parameters.get("name")
-        slots = list(self._engine.roster) if name is None else self._engine.roster.select(name).slots
-        slots.sort(key=lambda slot: slot.key)
-        call.reply_text(self._listing.text(slots))
+        call.reply_text(self._listing.text(self._engine.roster.listed(call.parameters.get("name"))))
 
     def _list_configs(self, call: Call) -> None:
         active = self._engine.roster.groups

@@ -23,9 +23,7 @@ class RunCommands:
             "Thaw": lambda call: self._set(call, False)}
 
     def _list(self, call: Call) -> None:
-        name = call.parameters.get("name")
-        slots = list(self._engine.roster) if name is None else self._engine.roster.select(name).slots
-        slots.sort(key=lambda slot: slot.key)
+        slots = self._engine.roster.listed(call.parameters.get("name"))
         call.reply({"runs": [self._row(slot) for slot in slots]})
 
     def _row(self, slot: Slot) -> dict[str, Any]:

@@ -102,10 +102,7 @@ class CgroupTree:
 
     def get(self, path: str, file: str) -> str:
         """One of a run's files as text, empty where it is not there."""
-        try:
-            return _read(f"{path}/{file}").rstrip("\n")
-        except OSError:
-            return ""
+        return _text(path, file)
 
     def open(self, path: str, file: str) -> int:
         """A descriptor of one of a run's files, which becomes ready for EPOLLPRI at each change where the kernel tells
@@ -294,10 +291,15 @@ def _enable(directory: str, controllers: Iterable[str]) -> set[str]:
 
 
 def _words(directory: str, file: str) -> list[str]:
+    return _text(directory, file).split()
+
+
+def _text(directory: str, file: str) -> str:
+    """A file of a cgroup, empty where it is not there."""
     try:
-        return _read(f"{directory}/{file}").split()
+        return _read(f"{directory}/{file}").rstrip("\n")
     except OSError:
-        return []
+        return ""
 
 
 # ---- small parts --------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sdsuper.cli.ctl.help import explain
 from sdsuper.cli.ctl.logs import show_bytes, show_news
 from sdsuper.cli.ctl.names import as_typed, shown, unknown
-from sdsuper.cli.options import Table, UsageError, parse
+from sdsuper.cli.options import Table, UsageError, parse_anywhere
 from sdsuper.errors import Refusal
 
 TYPE_CHECKING = False
@@ -92,13 +92,7 @@ def _in_the_journal(session: "Session", names: set[tuple[str, str]]) -> bool:
 
 def _wish(words: list[str]) -> Wish:
     """Raises UsageError."""
-    values: dict[str, str] = {}
-    names: list[str] = []
-    while words:
-        found, words = parse(words, _TABLE)
-        values |= found
-        names += words[:1]
-        del words[:1]
+    values, names = parse_anywhere(words, _TABLE)
     if not 1 <= len(names) <= 2:
         raise UsageError(f"too {'many' if names else 'few'} arguments")
     channel = names[1].lower() if len(names) == 2 else None
