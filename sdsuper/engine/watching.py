@@ -1,0 +1,334 @@
+"""Programs that are restarted when files change.
+
+Promises: a program that is not up is never started by a change, and one that is starting is left to it; a burst of
+changes is one restart; what a run has begun with is no reason to restart it. Must not: find out what has changed
+(system/watched.py does), or start and stop by another way than clients do.
+"""
+
+import os
+from collections.abc import Sequence
+from time import monotonic
+
+from sdsuper.config.model import Watch
+from sdsuper.config.values import split_command
+from sdsuper.config.watch import script
+from sdsuper.core.slot import Key, Slot, display_name
+from sdsuper.core.vocabulary import Goal, Publish, Start, State, Stop, signal_name
+from sdsuper.engine.errands import Errand, ErrandResult, Errands
+from sdsuper.engine.outputs import CHANNELS
+from sdsuper.engine.supervise import Engine
+from sdsuper.errors import SpawnError
+from sdsuper.system.loop import Timer
+from sdsuper.system.watch import Watches
+from sdsuper.system.watched import POLL_SECONDS, Files, Source
+from sdsuper.system.watched_tree import Tree
+
+LONGEST = 10                # times `restart_delay` that changes may go on before something is done
+COMMAND_SECONDS = 300.0     # for a command that is run instead of a restart
+NAMES_MOST = 100_000        # changed paths that are counted
+
+
+class Watching:
+    """All watched programs of one daemon. `inotify` False: files are looked at every few seconds instead."""
+
+    def __init__(self, engine: Engine, errands: Errands, logs: Sequence[str] = (), inotify: bool = True) -> None:
+        """`logs` are files of the daemon's own, which are never a reason."""
+        self.engine, self.errands, self._own_logs = engine, errands, tuple(logs)
+        self.watches = Watches(engine.loop, self._say, inotify)
+        self.watches.on_overflow = self._overflow
+        self._watched: dict[Key, _Watched] = {}
+        self._due = False
+        self._trees: dict[tuple[str, tuple[str, ...], tuple[str, ...]], Tree] = {}
+        engine.listeners.append(self._heard)
+        engine.group_listeners.append(self._group_changed)
+        before = engine.on_close
+
+        def close() -> None:
+            self.close()
+            before()
+
+        engine.on_close = close
+
+    def tree(self, path: str, patterns: tuple[str, ...], excludes: tuple[str, ...]) -> Tree:
+        """One tree for all who want to know the same of it."""
+        key = (path, patterns, excludes)
+        if key not in self._trees:
+            self._trees[key] = Tree(self.engine.loop, self.watches, path, patterns, excludes, self._logs)
+        return self._trees[key]
+
+    def drop(self, source: Source) -> None:
+        """Somebody has no interest in it any more."""
+        if not source.subscribers:
+            source.close()
+            self._trees = {key: tree for key, tree in self._trees.items() if tree is not source}
+
+    def _say(self, text: str) -> None:
+        self.engine.log.write("warn", f"{text}: files are looked at every {POLL_SECONDS:g} seconds instead")
+        self.engine.log.flush()
+
+    def _logs(self) -> list[str]:
+        """The files that change because programs run."""
+        outputs = self.engine.outputs
+        paths = [outputs.path(slot.key, channel) for slot in self.engine.roster for channel in CHANNELS]
+        return [path for path in (*self._own_logs, *paths) if path.startswith("/")]
+
+    def _overflow(self) -> None:
+        for watched in self._watched.values():
+            for reason in watched.reasons:
+                reason.source.lost()
+
+    def _group_changed(self, _name: str, _what: str) -> None:
+        if not self._due:                   # it is told before it is so
+            self._due = True
+            self.engine.loop.soon(0, self._adjust)
+
+    def _adjust(self) -> None:
+        """Watch for those processes that want it, and as they want it now."""
+        self._due = False
+        wanted = {slot.key: slot for slot in self.engine.roster if slot.config.watch != Watch()}
+        for key, watched in tuple(self._watched.items()):
+            slot = wanted.get(key)
+            if slot is None or slot is not watched.slot or watched.settings != _settings(slot):
+                del self._watched[key]
+                watched.close()
+        for key, slot in wanted.items():
+            if key not in self._watched:
+                self._watched[key] = _Watched(self, slot)
+
+    def _heard(self, slot: Slot, change: Publish) -> None:
+        watched = self._watched.get(slot.key)
+        if watched is not None:
+            watched.heard(change.state)
+
+    def close(self) -> None:
+        """Watch nothing any more."""
+        for watched in self._watched.values():
+            watched.close()
+        self._watched.clear()
+        self.watches.close()
+
+
+class _Watched:
+    """One process and why it may be restarted."""
+
+    def __init__(self, watching: Watching, slot: Slot) -> None:
+        self.watching, self.slot, self.settings = watching, slot, _settings(slot)
+        self._known: tuple[str, ...] = ()           # the files of the command as they were last found
+        self._errand: Errand | None = None
+        self.reasons: list[_Reason] = []
+        wanted, loop, watches = slot.config.watch, watching.engine.loop, watching.watches
+        if wanted.binary:
+            self._add(Files(loop, watches, self._files), wanted.binary_command, wanted.binary_signals)
+        for directory in wanted.directories:
+            tree = watching.tree(os.path.join(_directory(slot), directory), wanted.patterns, wanted.excludes)
+            self._add(tree, wanted.file_command, wanted.file_signals)
+
+    def _add(self, source: Source, command: str, signals: tuple[int, ...]) -> None:
+        new = not source.subscribers
+        self.reasons.append(_Reason(self, source, command, signals))
+        if new:
+            source.look()
+
+    def close(self) -> None:
+        """Nothing is a reason any more."""
+        if self._errand is not None and self.watching.engine.roster.get(self.slot.key) is not self.slot:
+            self._errand.cancel()           # the process has been removed
+        for reason in self.reasons:
+            reason.forget()
+            reason.source.subscribers.remove(reason)
+            self.watching.drop(reason.source)
+
+    def _files(self) -> tuple[str, ...] | None:
+        """What is executed, and what is interpreted; None: not to be known now."""
+        launching, home = self.watching.engine.launching, _directory(self.slot)
+        try:
+            own = launching.own_environment(self.slot)
+            path, argv = launching.command(self.slot, own)
+            found = [os.path.join(home, path)]
+            named = script(argv)
+            if named is not None:
+                first, text, module = named
+                if first:
+                    found.append(os.path.join(home, launching.find(argv[first], own)))
+                found += self._interpreted(home, text, module, own.get("PYTHONPATH", ""))
+        except SpawnError:
+            return None
+        self._known = tuple(dict.fromkeys(found))
+        return self._known
+
+    def _interpreted(self, home: str, text: str, module: str, search: str) -> list[str]:
+        """The script, if there is one; of a module what is executed."""
+        if text:
+            path = os.path.join(home, text)
+            return [path] if os.path.isfile(path) or path in self._known else []
+        if module:
+            below = module.replace(".", "/")
+            for place in (home, *search.split(":")):
+                for end in ("/__main__.py", ".py", "/__init__.py"):
+                    path = os.path.join(home, place, below + end)
+                    if os.path.isfile(path) or path in self._known:
+                        return [path]
+        return []
+
+    # ---- what is done ---------------------------------------------------------------------------------------------
+
+    def heard(self, state: State) -> None:
+        """The process has another state."""
+        if state is State.STARTING:
+            self.watching.watches.take()            # what has changed until now is what the new run begins with
+            for reason in self.reasons:
+                reason.forget()
+        else:
+            self.watching.engine.loop.soon(0, self._again)
+
+    def _again(self) -> None:
+        for reason in self.reasons:
+            if reason.waits:
+                self.act(reason)
+
+    def act(self, reason: "_Reason") -> None:
+        """Something has changed, and it has been quiet for long enough."""
+        engine, process = self.watching.engine, self.slot.process
+        restart = not reason.command and not reason.signals
+        if process.goal is Goal.DOWN or self.slot.resting or not engine.starting:
+            reason.forget()
+        elif process.state is State.RUNNING or (restart and process.state is State.BACKOFF):
+            if self._errand is not None:
+                reason.waits = True
+                return
+            why, path = reason.text, next(iter(reason.changed))
+            reason.forget()
+            name = display_name(*self.slot.key)
+            if restart:
+                engine.log.write("info", f"restarting {name}: {why}")
+                engine.submit_all([(self.slot, Stop()), (self.slot, Start())])
+            elif reason.command:
+                engine.log.write("info", f"{name}: running {_first_word(reason.command)}: {why}")
+                self._errand = self.watching.errands.run(self.slot, reason.command, COMMAND_SECONDS, self._done,
+                                                         {"SUPERVISOR_CHANGED_FILE": path})
+            else:
+                engine.log.write("info", f"{name}: sending {signal_name(reason.signals[0])}: {why}")
+                self._signal(reason.signals, process.run)
+            engine.log.flush()
+        else:
+            reason.waits = True
+
+    def _done(self, result: ErrandResult) -> None:
+        self._errand = None
+        if not result.ok:
+            text = f"{display_name(*self.slot.key)}: what was run for changed files has failed: {result.reason}"
+            self.watching.engine.log.write("error", text)
+            self.watching.engine.log.flush()
+        self._again()
+
+    def _signal(self, numbers: tuple[int, ...], run: int) -> None:
+        """Send the first one, and the others later if it still runs."""
+        process = self.slot.process
+        if process.run != run or process.state is not State.RUNNING:
+            return
+        engine = self.watching.engine
+        try:
+            engine.signal_process(self.slot, numbers[0])
+        except OSError as error:
+            engine.log.write("error", f"{display_name(*self.slot.key)}: {error.strerror}")
+        if numbers[1:]:
+            engine.loop.soon(self.slot.config.stopwaitsecs, lambda: self._signal(numbers[1:], run))
+
+
+class _Reason:
+    """One source of changes for one process. `changed` are the paths since the last time; `waits`: only for the process
+    to be in a state in which something can be done.
+    """
+
+    def __init__(self, watched: _Watched, source: Source, command: str, signals: tuple[int, ...]) -> None:
+        self._watched, self.source, self.command, self.signals = watched, source, command, signals
+        self._loop = watched.watching.engine.loop
+        self._first: float | None = None            # when something has happened that is not settled yet
+        self._when = 0.0
+        self._ripe = self.waits = False
+        self._timer: Timer | None = None
+        self.changed: dict[str, None] = {}
+        source.subscribers.append(self)
+
+    @property
+    def text(self) -> str:
+        """`/srv/web/app.py has changed (and 2 others)`."""
+        others = len(self.changed) - 1
+        more = f" (and {others} other{'s' * (others > 1)})" if others else ""
+        return f"{next(iter(self.changed))} has changed{more}"
+
+    def stirred(self) -> None:
+        """Wait for quiet, but not for ever."""
+        now, quiet = monotonic(), self._watched.slot.config.watch.delay
+        if self.source.polled:
+            quiet = max(quiet, POLL_SECONDS * 1.2)      # until another look has found nothing more
+        if self._first is None:
+            self._first = now
+        last = self._first + LONGEST * quiet
+        self._when = last if self.source.writing else min(now + quiet, last)
+        self._ripe = self.waits = False
+        if self._timer is None or self._timer.when > self._when:
+            self._arm()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.at(self._when, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        if monotonic() < self._when:
+            self._arm()
+            return
+        self._ripe = True
+        self.source.writing.clear()         # who still writes now is waited for no longer
+        if self.source.dirty or self.source.looking:
+            self.source.look()
+        else:
+            self._settle()
+
+    def looked(self, changed: Sequence[str]) -> None:
+        """Take what a look has found."""
+        if changed and self.source.polled:
+            self.stirred()
+        if self._first is None:
+            return                          # the run has begun after it
+        for path in changed[:NAMES_MOST - len(self.changed)]:
+            self.changed[path] = None
+        if self._ripe and self.source.dirty:
+            self.source.look()
+        elif self._ripe:
+            self._settle()
+
+    def _settle(self) -> None:
+        if self.changed:
+            self._watched.act(self)
+        else:
+            self.forget()
+
+    def forget(self) -> None:
+        """All is well as it is."""
+        self._first, self._ripe, self.waits = None, False, False
+        self.changed.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _settings(slot: Slot) -> tuple[object, ...]:
+    """What another way of watching follows from."""
+    config = slot.config
+    return config.watch, config.command, config.directory, config.environment
+
+
+def _directory(slot: Slot) -> str:
+    """Where a program's relative paths begin."""
+    return os.path.join(os.getcwd(), slot.config.directory or "")
+
+
+def _first_word(command: str) -> str:
+    """All of a command that is fit for a log."""
+    try:
+        return (split_command(command) or [""])[0]
+    except ValueError:
+        return command.split()[0]
