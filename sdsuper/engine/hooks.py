@@ -1,0 +1,107 @@
+"""Hooks: what a program's options want run before and after its start and its stop.
+
+Promises: of one process one hook runs at a time, in the order that they were asked for; each is answered by HookDone
+once, unless nobody waits for it any more; a hook that fails is in the log with the end of its output. Must not: decide
+what follows from it.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+from sdsuper.core.slot import Key, Slot
+from sdsuper.core.vocabulary import EndHook, Hook, HookDone, RunHook
+from sdsuper.engine.errands import Errand, ErrandResult, Errands
+from sdsuper.engine.supervise import Engine
+
+#: Those that nobody waits for: with a new run they are over.
+_LOOSE = (Hook.POST_START,)
+LINES = 5               # of a hook's output that the log has when it fails
+
+
+class Hooks:
+    """The hooks of one daemon."""
+
+    def __init__(self, engine: Engine, errands: Errands) -> None:
+        self._engine, self._errands = engine, errands
+        self._queues: dict[Key, deque[tuple[Slot, RunHook]]] = {}
+        self._running: dict[Key, tuple[RunHook, Errand | None]] = {}
+        self._waiting: list[Callable[[], object]] = []
+        engine.hooks = self.take
+
+    def take(self, slot: Slot, effect: RunHook | EndHook) -> None:
+        """An effect of the core's."""
+        if isinstance(effect, EndHook):
+            self._end(slot.key, effect.run)
+            return
+        self._queues.setdefault(slot.key, deque()).append((slot, effect))
+        running = self._running.get(slot.key)
+        if running is None:
+            self._next(slot.key)
+        elif running[0].hook in _LOOSE and running[1] is not None:
+            running[1].cancel()
+
+    def when_idle(self, call: Callable[[], object]) -> None:
+        """Call once none is under way."""
+        self._waiting.append(call)
+        self._tell_idle()
+
+    def _tell_idle(self) -> None:
+        if not self._running and not self._queues:
+            waiting, self._waiting = self._waiting, []
+            for call in waiting:
+                call()
+
+    def _end(self, key: Key, run: int) -> None:
+        """Nobody waits for the hook of this run any more; what is to follow a run is run all the same."""
+        queue = self._queues.get(key, deque())
+        kept = [pair for pair in queue if pair[1].run != run or pair[1].hook is Hook.POST_STOP]
+        queue.clear()
+        queue.extend(kept)
+        running = self._running.get(key)
+        if running is not None and running[0].run == run and running[0].hook is not Hook.POST_STOP and running[1]:
+            running[1].cancel()
+
+    def _next(self, key: Key) -> None:
+        queue = self._queues.get(key)
+        if not queue:
+            self._queues.pop(key, None)
+            self._tell_idle()
+            return
+        slot, effect = queue.popleft()
+        hooks = slot.config.hooks
+        command = getattr(hooks, effect.hook.value)
+        if not command:                     # only what came before it was waited for
+            self._running[key] = effect, None
+            self._engine.loop.soon(0, lambda: self._done(slot, effect, ""))
+            return
+        errand = self._errands.run(slot, command, hooks.timeout, lambda result: self._ended(slot, effect, result),
+                                   _environment(slot, effect))
+        self._running[key] = effect, errand
+
+    def _ended(self, slot: Slot, effect: RunHook, result: ErrandResult) -> None:
+        name = f"{effect.hook.value}_hook of {slot.config.name}"
+        if not result.ok:
+            self._engine.log.write("warn", f"{name}: {result.reason}")
+            for line in result.output.splitlines()[-LINES:]:
+                self._engine.log.write("warn", f"{name}: {line}")
+        elif self._engine.log.takes("debug"):
+            self._engine.log.write("debug", f"{name}: done")
+        self._engine.log.flush()
+        self._done(slot, effect, result.reason)
+
+    def _done(self, slot: Slot, effect: RunHook, reason: str) -> None:
+        del self._running[slot.key]
+        if self._engine.roster.get(slot.key) is slot:
+            self._engine.submit(slot, HookDone(effect.run, effect.hook, reason))
+        self._next(slot.key)
+
+
+def _environment(slot: Slot, effect: RunHook) -> dict[str, str]:
+    """What a hook is told: of which run, and how that has ended."""
+    told = {"SDSUPER_HOOK": effect.hook.value, "SDSUPER_RUN": str(effect.run)}
+    if effect.exit is not None:
+        signal = effect.exit.signal
+        told["SDSUPER_SIGNAL" if signal else "SDSUPER_EXIT_STATUS"] = str(signal or effect.exit.code)
+    elif slot.process.pid and slot.process.run == effect.run:
+        told["SDSUPER_PID"] = str(slot.process.pid)
+    return told

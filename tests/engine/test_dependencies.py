@@ -1,0 +1,219 @@
+"""Dependencies with real processes: docs/lifecycle.md."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sdsuper.errors import Refusal
+from tests.engine.conftest import Daemon, Start
+
+#: db is ready when the test says so; migrate is a job; web needs both.
+SITE = """
+[program:db]
+command=sh -c 'until test -e {dir}/db-may; do sleep 0.02; done; echo ready >&3; exec 3>&-; exec sleep 1000'
+readiness=fd:3
+stopasgroup=true
+autostart=false
+[program:migrate]
+command=sh -c 'until test -e {dir}/migrate-may; do sleep 0.02; done; exit $(cat {dir}/migrate-may)'
+startsecs=0
+autostart=false
+autorestart=false
+stopasgroup=true
+depends_on=db
+[program:web]
+command=sleep 1000
+startsecs=0
+autostart=false
+depends_on=db, migrate:completed, cache?
+{options}
+"""
+
+
+def site(start: Start, options: str = "") -> Daemon:
+    return start(SITE.replace("{options}", options))
+
+
+def may(daemon: Daemon, what: str, text: str = "0") -> None:
+    (daemon.directory / f"{what}-may").write_text(text)
+
+
+def come_up(daemon: Daemon) -> None:
+    may(daemon, "db")
+    may(daemon, "migrate")
+    assert daemon.result("Start", "web")[0] == "SUCCESS"
+
+
+def states(daemon: Daemon) -> dict[str, str]:
+    return {name: status["state"] for name, status in daemon.processes().items()}
+
+
+def test_a_start_brings_up_everything_in_order(start: Start) -> None:
+    daemon = site(start)
+    daemon.call("Start", name="web", wait=False)
+    daemon.wait(lambda: daemon.status("db")["pid"], "db has a child")
+    assert states(daemon) == {"db": "STARTING", "migrate": "STARTING", "web": "STARTING"}
+    assert daemon.pids() == {"db": daemon.status("db")["pid"], "migrate": 0, "web": 0}
+    may(daemon, "db")
+    daemon.wait_state("migrate", "RUNNING")
+    assert states(daemon) == {"db": "RUNNING", "migrate": "RUNNING", "web": "STARTING"}
+    may(daemon, "migrate")
+    daemon.wait_state("web", "RUNNING")
+    assert daemon.spawned == ["db", "migrate", "web"]
+
+
+def test_a_client_waits_as_long_as_it_takes_and_hears_of_success(start: Start) -> None:
+    daemon = site(start)
+    come_up(daemon)
+    assert states(daemon) == {"db": "RUNNING", "migrate": "EXITED", "web": "RUNNING"}
+
+
+def test_a_job_that_fails_is_waited_for_until_it_is_mended(start: Start) -> None:
+    daemon = site(start)
+    may(daemon, "db")
+    may(daemon, "migrate", "3")
+    daemon.call("Start", name="web", wait=False)
+    daemon.wait_state("migrate", "EXITED")
+    assert daemon.status("web")["state"] == "STARTING" and daemon.status("web")["pid"] == 0
+    may(daemon, "migrate", "0")
+    daemon.call("Start", name="migrate")
+    daemon.wait_state("web", "RUNNING")
+
+
+def test_or_not_waited_for(start: Start) -> None:
+    daemon = site(start, "depends_unmet=fail")
+    may(daemon, "db")
+    may(daemon, "migrate", "3")
+    fault, _description = daemon.result("Start", "web")
+    assert fault == "SPAWN_ERROR"
+    web = daemon.wait_state("web", "FATAL")
+    assert web["spawnerr"] == "migrate has ended with exit status 3, which it depends on"
+
+
+def test_a_start_that_waits_can_be_taken_back(start: Start) -> None:
+    daemon = site(start)
+    daemon.call("Start", name="web", wait=False)
+    assert daemon.result("Stop", "web")[0] == "SUCCESS"
+    assert daemon.status("web")["state"] == "STOPPED"
+    may(daemon, "db")
+    daemon.wait_state("db", "RUNNING")
+    assert daemon.spawned[0] == "db" and "web" not in daemon.spawned
+
+
+def test_too_long_is_a_failed_start(start: Start) -> None:
+    daemon = site(start, "depends_timeout=1\nstartretries=0")
+    daemon.call("Start", name="web", wait=False)
+    web = daemon.wait_state("web", "FATAL")
+    assert web["spawnerr"] == "What it depends on was not there after 1 seconds"
+
+
+def test_when_the_database_is_killed_who_restarts_comes_back_after_it(start: Start) -> None:
+    daemon = site(start, "depends_lost=restart")
+    come_up(daemon)
+    (daemon.directory / "db-may").unlink()
+    web, db = daemon.status("web")["pid"], daemon.status("db")["pid"]
+    os.kill(db, 9)
+    daemon.wait(lambda: daemon.status("db")["pid"] not in (0, db), "db has another child")
+    daemon.wait(lambda: daemon.status("web")["pid"] == 0, "web is down")
+    assert daemon.status("web")["state"] == "STARTING"
+    may(daemon, "db")
+    daemon.wait_state("web", "RUNNING")
+    assert daemon.status("web")["pid"] != web and daemon.status("migrate")["run"] == 1
+
+
+def test_who_does_not_mind_is_not_touched(start: Start) -> None:
+    daemon = site(start)
+    come_up(daemon)
+    before = daemon.pids()
+    daemon.call("Signal", name="db", signal="KILL")
+    daemon.wait(lambda: daemon.status("db")["pid"] not in (0, before["db"]), "db has another child")
+    assert daemon.status("web")["pid"] == before["web"]
+
+
+def test_a_stop_of_what_others_need_takes_them_along_first(start: Start) -> None:
+    daemon = site(start, "depends_lost=stop")
+    come_up(daemon)
+    assert daemon.result("Stop", "db")[0] == "SUCCESS"
+    assert states(daemon) == {"db": "STOPPED", "migrate": "EXITED", "web": "STOPPED"}
+    assert daemon.log.index("stopped: web") < daemon.log.index("stopped: db")
+
+
+SLOW = """
+[program:db]
+command=sleep 1000
+startsecs=0
+priority=999
+[program:web]
+command={python} {dir}/slow.py
+startsecs=0
+priority=1
+depends_on=db
+"""
+
+
+SCRIPT = """
+import signal, sys, time
+signal.signal(15, lambda *_: (time.sleep(0.5), sys.exit()))
+open(sys.argv[0][:-7] + "up", "w")
+time.sleep(1000)
+"""
+
+
+def test_all_stop_behind_those_that_need_them_whatever_their_priority(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SCRIPT)
+    daemon = start(SLOW)
+    daemon.wait(lambda: (daemon.directory / "up").exists(), "web is up")
+    daemon.call("Stop", name="all")
+    assert daemon.log.index("stopped: web") < daemon.log.index("stopped: db")
+
+
+def test_so_does_the_end_of_the_daemon(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SCRIPT)
+    daemon = start(SLOW)
+    daemon.wait(lambda: (daemon.directory / "up").exists(), "web is up")
+    assert daemon.stop() == 0
+    assert daemon.log.index("stopped: web") < daemon.log.index("stopped: db")
+
+
+def test_groups_need_and_are_needed(start: Start) -> None:
+    daemon = start("""
+[program:db]
+command=sh -c 'sleep 0.3; exec sleep 1000'
+startsecs=1
+[program:a]
+command=sleep 1000
+startsecs=0
+[program:b]
+command=sleep 1000
+startsecs=0
+[group:site]
+programs=a,b
+depends_on=db
+[program:last]
+command=sleep 1000
+startsecs=0
+depends_on=site, site:a:started
+""")
+    daemon.wait_state("last", "RUNNING")
+    assert daemon.spawned[0] == "db" and daemon.spawned[-1] == "last" and set(daemon.spawned[1:3]) == {"a", "b"}
+
+
+def test_a_need_that_is_no_more_is_not_waited_for(start: Start) -> None:
+    daemon = site(start)
+    daemon.call("Start", name="web", wait=False)
+    daemon.wait(lambda: daemon.status("db")["pid"], "db has a child")
+    daemon.write(SITE.replace("{options}", "").replace("depends_on=db, migrate:completed, cache?", ""))
+    daemon.call("Update")
+    daemon.wait_state("web", "RUNNING")
+    assert daemon.status("db")["state"] == "STARTING"
+
+
+def test_a_circle_in_a_new_configuration_changes_nothing(start: Start) -> None:
+    daemon = site(start)
+    come_up(daemon)
+    before = daemon.pids()
+    daemon.write(SITE.replace("{options}", "").replace("readiness=fd:3\n", "depends_on=web\n"))
+    with pytest.raises(Refusal, match="is a circle: "):
+        daemon.call("Update")
+    assert daemon.pids() == before
