@@ -8,18 +8,28 @@ import re
 from functools import cache
 from itertools import pairwise, product
 
+from sdsuper.config.lifecycle import Condition, Depends, Hooks, Need, Readiness, ReadyKind
 from sdsuper.config.model import AutoRestart, LimitAction, ProcessConfig, Restart
 from sdsuper.core.machine import IGNORED, TABLE
 from sdsuper.core.vocabulary import (
+    Blocked,
+    Checked,
+    Cleared,
     Elapsed,
     Emptied,
     Exit,
     Exited,
+    Faulty,
     Goal,
+    Hook,
+    HookDone,
     Input,
     LaunchFailed,
+    Moved,
+    Phase,
     Process,
     Publish,
+    Ready,
     SignalFailed,
     Spawned,
     SpawnFailed,
@@ -31,10 +41,12 @@ from sdsuper.core.vocabulary import (
 NOW = 100.0
 RUN = 3
 INPUTS = (
-    Start(), Stop(), Stop(shutdown=True), Spawned(RUN, 7), SpawnFailed(RUN, "why"), LaunchFailed(RUN, "why"),
-    SpawnFailed(RUN, "why", lack=True), LaunchFailed(RUN, "why", lack=True),
+    Start(), Stop(), Stop(shutdown=True), Stop(again=True), Spawned(RUN, 7), SpawnFailed(RUN, "why"),
+    LaunchFailed(RUN, "why"), SpawnFailed(RUN, "why", lack=True), LaunchFailed(RUN, "why", lack=True),
     *(Exited(RUN, end, populated) for end in (Exit(0), Exit(1), Exit(-1, 9)) for populated in (False, True)),
-    Emptied(RUN), Elapsed(RUN), SignalFailed(RUN, "why"),
+    Emptied(RUN), Elapsed(RUN), SignalFailed(RUN, "why"), Cleared(RUN), Blocked(RUN, "why"), Ready(RUN, "how"),
+    *(HookDone(RUN, hook, why) for hook in Hook for why in ("", "why")), Faulty(RUN, "why"), Moved(RUN, 8),
+    *(Checked(RUN, healthy, "why") for healthy in (True, False, None)),
 )
 RECORDS = tuple(
     Process(goal=goal, run=RUN, pid=7, deadline=deadline, tries=tries, rung=rung, reaped=reaped, spawnerr=spawnerr,
@@ -42,7 +54,10 @@ RECORDS = tuple(
     for goal, deadline, tries, rung, reaped, (spawnerr, lacking) in product(
         Goal, (None, NOW - 1), (0, 5), (1, 2), (False, True), (("", False), ("why", False), ("why", True)))
 )
-NOTHING = ProcessConfig._make([None] * len(ProcessConfig._fields))
+RECORDS += tuple(
+    Process(goal=goal, run=RUN, pid=7, deadline=NOW - 1, rung=1, phase=phase, fault=fault, settled=settled)
+    for goal, phase, fault, settled in product(Goal, Phase, ("", "why"), (False, True)))
+NOTHING = ProcessConfig._make([ProcessConfig._field_defaults.get(field) for field in ProcessConfig._fields])
 POLICIES = tuple(
     NOTHING._replace(name="web", autorestart=autorestart, startsecs=startsecs, startretries=3, exitcodes=(0,),
                      stopsignals=signals, stopwaitsecs=10, stopasgroup=group, killasgroup=group, leftovers=leftovers,
@@ -52,6 +67,11 @@ POLICIES = tuple(
         (Restart(), *(Restart(reset=reset, limit=1, window=60, action=action)
                       for reset, action in ((0, LimitAction.STOP), (0, LimitAction.WAIT), (-1, LimitAction.FATAL)))))
 )
+POLICIES += tuple(
+    POLICIES[0]._replace(depends=depends, readiness=readiness, hooks=hooks)
+    for depends, readiness, hooks in product(
+        (Depends(), Depends((Need("db", "db", Condition.READY, False),), timeout=9)),
+        (Readiness(), Readiness(ReadyKind.NOTIFY, timeout=9)), (Hooks(), Hooks("a", "b", "c", "d"))))
 
 #: The states that one input leads through, the first one the state it came in.
 Path = tuple[State, ...]

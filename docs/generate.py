@@ -80,7 +80,7 @@ def sections() -> list[tuple[str, str, list[Row]]]:
     for kind, purpose in SECTIONS.items():
         name = kind.rstrip(":")
         more = " It takes every option of `[program:x]`, and:" if name in PROGRAMS[1:] else ""
-        rows = [] if name == "program-default" else rows_of(name)
+        rows = [] if name in ("program-default", "template") else rows_of(name)
         found.append((f"[{kind}x]" if kind.endswith(":") else f"[{kind}]", purpose + more, rows))
     return found
 

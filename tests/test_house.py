@@ -26,7 +26,9 @@ LAYERS = {
     "sdsuper.logs.rotate": (1, "middle"),
     "sdsuper.logs.ansi": (1, "middle"),
     "sdsuper.logs.capture": (1, "middle"),
+    "sdsuper.logs.messages": (1, "middle"),
     "sdsuper.core": (2, "left"),
+    "sdsuper.logs.opening": (2, "right"),
     "sdsuper.system": (3, "right"),
     "sdsuper.logs": (3, "right"),
     "sdsuper.events": (3, "left"),
@@ -40,13 +42,15 @@ LAYERS = {
     "sdsuper.engine": (5, "both"),
     "sdsuper.cli": (6, "both"),
     "sdsuper.api": (6, "both"),
+    "sdsuper.relay": (6, "both"),
+    "sdsuper.probe": (6, "both"),
     "sdsuper.__main__": (7, "both"),
 }
 
 #: What pure modules are, and what they may never import.
 PURE = {
     "sdsuper.errors", "sdsuper.config", "sdsuper.core", "sdsuper.events", "sdsuper.logs.rotate", "sdsuper.logs.ansi",
-    "sdsuper.logs.capture", "sdsuper.systemd",
+    "sdsuper.logs.capture", "sdsuper.logs.messages", "sdsuper.systemd",
 }
 IMPURE = {
     "asyncio", "logging", "os", "random", "select", "socket", "subprocess", "sys", "threading", "time",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sdsuper.core.roster import Slot
+from sdsuper.core.slot import Slot
 from sdsuper.core.vocabulary import RESTING_STATES, Process, Publish, State
 from sdsuper.engine.waiting import Waiting, result, started, stopped
 from tests.core.story import policy

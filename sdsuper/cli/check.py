@@ -1,4 +1,5 @@
-"""`sdsuper check [-c FILE]`: read a configuration as the daemon would, and say everything that is wrong with it.
+"""`sdsuper check [-c FILE] [--env-file FILE]`: read a configuration as the daemon would, and say all that is wrong
+with it.
 
 Promises: starts nothing, touches nothing; problems gcc-style on stderr, exit status 2 when the daemon would refuse the
 file, 0 otherwise. Must not: know what an option means.
@@ -6,6 +7,7 @@ file, 0 otherwise. Must not: know what an option means.
 
 import sys
 
+from sdsuper.cli.given import given_variables
 from sdsuper.cli.options import UsageError, parse
 from sdsuper.cli.unit import examine, looks_like_unit
 from sdsuper.config.load import load, search
@@ -16,14 +18,15 @@ from sdsuper.errors import ConfigError
 from sdsuper.system.host import RealHost
 
 _TABLE = {"-c": ("configuration", True), "--configuration": ("configuration", True), "-h": ("help", False),
-          "--help": ("help", False)}
+          "--help": ("help", False), "--env-file": ("env_file", True)}
 
 _HELP = """\
 sdsuper check -- read a configuration and say what is wrong with it
 
-Usage: sdsuper check [-c FILE]
+Usage: sdsuper check [-c FILE] [--env-file FILE]
 
 -c/--configuration FILE -- the configuration (searched for as the daemon does if not given)
+--env-file FILE -- variables that the daemon is given with its option of this name
 """
 
 
@@ -45,16 +48,19 @@ def main(argv: list[str]) -> int:
         sys.stderr.write(f"Error: No config file found at default paths ({', '.join(search_paths(sys.argv[0]))}); "
                          "use the -c option to specify a config file at a different path\n")
         return 2
-    return _check(path, host)
+    return _check(path, host, options.get("env_file"))
 
 
-def _check(path: str, host: RealHost) -> int:
+def _check(path: str, host: RealHost, env_file: str | None) -> int:
     unit = _unit_text(path, host)
     if unit is not None:
         sys.stderr.writelines(f"{problem}\n" for problem in examine(unit, path))
         return 2
     try:
-        model = load(path, host)
+        given = None if env_file is None else given_variables(absolute(env_file, host), host.environ)
+        if given is not None:
+            host.environ = {**host.environ, **given.variables}
+        model = load(path, host, given=given)
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return 2

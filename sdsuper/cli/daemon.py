@@ -10,6 +10,7 @@ import sys
 from typing import NoReturn
 
 from sdsuper import VERSION
+from sdsuper.cli.given import given_variables
 from sdsuper.cli.options import UsageError, parse
 from sdsuper.config.load import load, search
 from sdsuper.config.model import Model
@@ -62,7 +63,8 @@ Options:
 -a/--minfds NUM -- the minimum number of file descriptors for start success
 -t/--strip_ansi -- strip ansi escape codes from process output
 --minprocs NUM -- the minimum number of processes available for start success
---env-file FILE -- read NAME=VALUE lines into the environment first
+--env-file FILE -- variables for everything, NAME=VALUE lines that are read
+                   before the configuration, and again at each reload
 """
 
 
@@ -112,8 +114,10 @@ def _help(prog: str) -> str:
 def _run(values: dict[str, str], typed: dict[str, str]) -> NoReturn:
     from sdsuper.engine.daemon import Daemon
 
-    if "env_file" in values:
-        _read_environment(values["env_file"])
+    environment, file = dict(os.environ), values.get("env_file")
+    if file is not None:
+        file = os.path.abspath(file)
+        os.environ.update(given_variables(file, environment).variables)
     host = RealHost()
     path = values.get("configuration") or search(host, sys.argv[0])
     if path is None:
@@ -124,33 +128,18 @@ def _run(values: dict[str, str], typed: dict[str, str]) -> NoReturn:
                  for key, value in values.items() if key not in OURS}
 
     def read() -> Model:
-        return load(path, host, overrides)
+        if file is None:
+            return load(path, host, overrides)
+        given = given_variables(file, environment)
+        host.environ = environment | given.variables
+        return load(path, host, overrides, given)
 
     model = read()
     foreground = (model.supervisord.nodaemon or os.getpid() == 1) and "daemon" not in values
-    status = Daemon(model, read, dict(host.environ), foreground).run()
+    # programs have the variables of the file by the configuration, which is read again, and not by inheritance
+    status = Daemon(model, read, environment, foreground).run()
     # everything is done and given back: taking every record of every program apart would only make the end longer
     os._exit(status)
 
 
 TAKES_VALUE = dict(TABLE.values())
-
-
-def _read_environment(path: str) -> None:
-    """`--env-file`: lines of NAME=VALUE or export NAME=VALUE; comments with #; quotes around a value are taken off."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            lines = file.read().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise StartError(f"cannot read {path}: {error}") from None
-    for number, line in enumerate(lines, 1):
-        text = line.strip()
-        if not text or text.startswith("#"):
-            continue
-        name, equals, value = text.removeprefix("export ").partition("=")
-        name, value = name.strip(), value.strip()
-        if not equals or not name or " " in name:
-            raise StartError(f"{path}:{number}: error: NAME=VALUE expected, not '{text}'")
-        if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
-            value = value[1:-1]
-        os.environ[name] = value

@@ -22,7 +22,8 @@ _HEAD = """\
 _SAMPLES = (
     ("unix_http_server", True), ("inet_http_server", False), ("supervisord", True), ("rpcinterface:supervisor", True),
     ("supervisorctl", True), ("program:theprogramname", False), ("eventlistener:thelistenername", False),
-    ("fcgi-program:thefcginame", False), ("group:thegroupname", False), ("include", False),
+    ("fcgi-program:thefcginame", False), ("template:thetemplatename", False), ("group:thegroupname", False),
+    ("include", False),
 )
 
 #: Options that are in force in the sample.
@@ -38,6 +39,7 @@ _SET = {
 _EXAMPLES = {
     "chown": "nobody:nogroup", "username": "user", "password": "123", "port": "127.0.0.1:9001",
     "childlogdir": "/tmp", "user": "nobody", "directory": "/tmp", "environment": 'KEY="value",OTHER="two words"',
+    "environment_file": "-/etc/default/theprogramname", "extends": "thetemplatename",
     "history_file": "~/.sc_history", "control_socket": "/run/sdsuper/control.sock", "control_group": "adm",
     "api_user": "nobody", "allowed_hosts": "status.example.com",
     "command": "/bin/cat", "killasgroup": "false", "umask": "022", "nice": "10", "rlimit_nofile": "4096:65536",
@@ -50,7 +52,13 @@ _EXAMPLES = {
     "ionice": "best-effort:4", "cpu_affinity": "0-3", "sched_policy": "rr", "sched_priority": "10",
     "oom_score_adj": "100", "pdeathsig": "TERM", "no_new_privs": "true", "capabilities": "CAP_NET_BIND_SERVICE",
     "read_only_paths": "/srv", "read_write_paths": "/srv/data", "inaccessible_paths": "-/srv/private",
+    "stdout_logfile_prefix": "%(program_name)s:", "stderr_logfile_prefix": "%(program_name)s:",
+    "syslog_ca": "/etc/ssl/syslog-ca.pem", "syslog_cert": "/etc/ssl/certs/sdsuper.pem",
+    "syslog_key": "/etc/ssl/private/sdsuper.key",
     "backoff_max": "60", "restart_limit": "5/60s",
+    "depends_on": "db?, migrate:completed?", "ready_timeout": "90", "type": "forking", "pidfile": "/run/theprogram.pid",
+    "pre_start_hook": "/srv/bin/before", "post_start_hook": "/srv/bin/running", "pre_stop_hook": "/srv/bin/drain",
+    "post_stop_hook": "/srv/bin/clean-up", "reload_command": "/srv/bin/reload", "reload_signal": "HUP",
     "landlock_read": "/", "landlock_write": "/srv/data", "credential": "db:/etc/sdsuper/db.key",
 }
 

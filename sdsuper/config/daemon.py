@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdsuper.config import values
+from sdsuper.config.dotenv import Parsed
 from sdsuper.config.environment import environment
+from sdsuper.config.environment_files import Common, variable_places
 from sdsuper.config.expand import Names, environment_names
 from sdsuper.config.lookup import Host
 from sdsuper.config.model import CtlConfig, Plugin, Problem, Server, Severity, SupervisordConfig, Where
+from sdsuper.config.places import COMMON_FILES, Place, places, variable
 from sdsuper.config.reading import Reading
 from sdsuper.config.settings import ROWS, kind_of, option_hint
 from sdsuper.config.source import DEFAULT, Section
@@ -39,12 +42,15 @@ def supervisord(reading: Reading, section: Section, overrides: Mapping[str, tupl
             reading.problems.append(Problem(None, Severity.WARNING, None, flag, converted.note))
     found["environment"] = _environment(reading, section, found["environment"])
     reading.names.update(environment_names(dict(found["environment"])))
+    if (found["syslog_cert"] is None) != (found["syslog_key"] is None):
+        reading.error(section, "syslog_cert and syslog_key go together: both or neither")
     if found["childlogdir"] is None:
         found["childlogdir"] = reading.host.tempdir
     if found["api_user"] is None and reading.host.uid == 0:
         found["api_user"] = reading.host.user("sdsuper", None) or reading.host.user("nobody", None)
     if found["control_socket"] is None:
         found["control_socket"] = ""
+    found["environment_file"] = found["environment_file"] or ()
     return SupervisordConfig(later=(), **found)
 
 
@@ -58,6 +64,26 @@ def _environment(reading: Reading, section: Section, text: str | None) -> tuple[
     for note in notes:
         reading.warn(place, note, "environment")
     return tuple(sorted(variables.items()))
+
+
+def common(reading: Reading, config: SupervisordConfig, given: Parsed | None) -> Common:
+    """What all programs have: `environment` and `environment_file`, and below them the variables of `given`."""
+    section = reading.sections.get("supervisord", missing("supervisord", ""))
+    variables: dict[str, str] = {}
+    found: dict[str, Place] = {}
+    if given is not None:
+        variables |= given.variables
+        found |= {variable(name): Place(given.file, line, "--env-file") for name, line in given.lines.items()}
+    if config.environment:
+        variables |= dict(config.environment)
+        entry = section.entries.get("environment") or reading.sections[DEFAULT].entries["environment"]
+        text = reading.text(entry, Names({"host_node_name": reading.host.node}, reading.names)) or ""
+        found |= variable_places(entry, text, [name for name, _value in config.environment], entry.section)
+    if "environment_file" in section.entries:
+        where = section.entries["environment_file"].where
+        found[COMMON_FILES] = Place(where.file, where.line, section.name)
+    reading.places["supervisord"] = places(0, found, reading.share)
+    return Common(tuple(sorted(variables.items())), config.environment_file)
 
 
 def control_socket(host: Host, servers: tuple[Server, ...]) -> str:
@@ -169,6 +195,11 @@ def check_unread(reading: Reading) -> None:
     programs = reading.sections.get("program-default")
     if programs is not None:
         reading.go = reading.go or programs.where
-        for entry in programs.entries.values():
-            if entry.key not in ROWS["program"]:
-                reading.warn(entry, f"no such option{option_hint('program', entry.key)}")
+    for section in reading.sections.values():
+        kind = kind_of(section.name)
+        if kind in ("program-default", "template"):
+            for entry in section.entries.values():
+                if entry.key not in ROWS[kind]:
+                    reading.warn(entry, f"no such option{option_hint(kind, entry.key)}")
+        if "extends" in section.entries and section.name in ("program-default", DEFAULT):
+            reading.error(section.entries["extends"], "belongs into a program or a template, not in here")

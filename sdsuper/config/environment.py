@@ -8,12 +8,14 @@ _BLANK = " \t\r\n"
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_/.+-():")
 
 
-def _tokens(text: str) -> tuple[list[str], bool]:
-    """Supervisor's tokens: quoted strings with their quotes, words of `_LETTERS`, every other character for itself.
+def _tokens(text: str) -> tuple[list[str], list[int], bool]:
+    """Supervisor's tokens: quoted strings with their quotes, words of `_LETTERS`, every other character for itself;
+    and behind which character each of them ends.
 
     The flag says whether a `#` outside quotes made the rest of a line a comment.
     """
     tokens: list[str] = []
+    ends: list[int] = []
     commented = False
     at, end = 0, len(text)
     word = ""
@@ -29,6 +31,7 @@ def _tokens(text: str) -> tuple[list[str], bool]:
         else:
             if word:
                 tokens.append(word)
+                ends.append(at - 1)
                 word = ""
             if character in "'\"":
                 close = text.find(character, at)
@@ -36,11 +39,20 @@ def _tokens(text: str) -> tuple[list[str], bool]:
                     raise ValueError("No closing quotation")
                 tokens.append(text[at - 1:close + 1])
                 at = close + 1
+                ends.append(at)
             elif character not in _BLANK:
                 tokens.append(character)
+                ends.append(at)
     if word:
         tokens.append(word)
-    return tokens, commented
+        ends.append(end)
+    return tokens, ends, commented
+
+
+def variable_lines(text: str) -> dict[str, int]:
+    """The variables of a text that `environment` reads, and on which of its lines, from 0, each of them begins."""
+    tokens, ends, _commented = _tokens(text)
+    return {name: text.count("\n", 0, ends[at * 4] - len(name)) for at, name in enumerate(tokens[::4])}
 
 
 def environment(text: str) -> tuple[dict[str, str], list[str]]:
@@ -50,7 +62,7 @@ def environment(text: str) -> tuple[dict[str, str], list[str]]:
     """
     if not text:
         return {}, []
-    tokens, commented = _tokens(text)
+    tokens, _ends, commented = _tokens(text)
     variables: dict[str, str] = {}
     notes = ["the rest of a line behind # is ignored; a value with # needs quotes"] if commented else []
     for at in range(0, len(tokens), 4):

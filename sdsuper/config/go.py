@@ -34,6 +34,9 @@ def _check_program(reading: Reading, section: Section) -> None:
     restart = found.get("autorestart")
     if "exitcodes" not in found and (restart is None or restart.value.lower() == "unexpected"):
         reading.warn(section, "the default is 0, in Go's supervisord 0,2", "exitcodes")
+    if len(reading.layers(section, "program", "environment")) > 1:
+        reading.warn(found["environment"], "is merged with the environment of [program-default] and of templates, in "
+                                           "Go's supervisord it replaces that of [program-default]")
     for name in _ESCAPING:
         if name in found and "\\" in found[name].value:
             reading.warn(found[name], "backslashes are kept as written, Go's supervisord takes them for escapes")

@@ -7,7 +7,8 @@ Must not: touch the system but through the `Host` it is given.
 from collections.abc import Mapping
 
 from sdsuper.config import daemon, go
-from sdsuper.config.expand import Names
+from sdsuper.config.dotenv import Parsed
+from sdsuper.config.expand import Names, environment_names
 from sdsuper.config.groups import groups
 from sdsuper.config.lookup import Host, absolute, normal, parent
 from sdsuper.config.model import CtlConfig, Model, Where
@@ -20,13 +21,17 @@ from sdsuper.errors import ConfigError
 _NO_OVERRIDES: Mapping[str, tuple[str, str]] = {}
 
 
-def load(path: str, host: Host, overrides: Mapping[str, tuple[str, str]] = _NO_OVERRIDES) -> Model:
+def load(path: str, host: Host, overrides: Mapping[str, tuple[str, str]] = _NO_OVERRIDES,
+         given: Parsed | None = None) -> Model:
     """Read the configuration at `path`.
 
     `overrides` are values of the command line for keys of [supervisord]: key -> (text, the flag as it was typed).
+    `given` is a file of the command line, whose variables are those of all programs where nothing else is said.
     Raises ConfigError with all problems, warnings included, when there is an error among them.
     """
     reading = _read_main(path, host)
+    if given is not None:
+        reading.names.update(environment_names(given.variables))
     _read_included(reading, path)
     _check_sections(reading, path)
     config = daemon.supervisord(reading, _section(reading, "supervisord", path), overrides)
@@ -35,14 +40,14 @@ def load(path: str, host: Host, overrides: Mapping[str, tuple[str, str]] = _NO_O
         config = config._replace(control_socket=daemon.control_socket(host, servers))
     ctl = daemon.ctl(reading, _section(reading, "supervisorctl", path))
     plugins = daemon.plugins(reading)
-    found = groups(reading, config.environment)
+    found = groups(reading, daemon.common(reading, config, given))
     daemon.check_unread(reading)
-    if reading.go is not None:
+    if reading.go is not None and not reading.ours:
         go.check(reading)
     problems = reading.sorted_problems()
     if reading.broken():
         raise ConfigError(problems)
-    return Model(config, servers, ctl, found, plugins, problems, tuple(reading.files))
+    return Model(config, servers, ctl, found, plugins, problems, tuple(reading.files), reading.places)
 
 
 def load_ctl(path: str, host: Host) -> tuple[CtlConfig, str]:

@@ -31,6 +31,9 @@ class Host(Protocol):
     def read(self, path: str) -> File:
         """Raises OSError, or ValueError when it is no file that may be read (`is not a regular file`)."""
 
+    def read_private(self, path: str) -> bytes:
+        """A file that is read for a program when it starts, opened with the same care. Raises OSError."""
+
     def glob(self, pattern: str) -> Sequence[str]:
         """The matching paths, sorted."""
 
@@ -43,6 +46,9 @@ class Host(Protocol):
 
     def group(self, name: str | int) -> int | None:
         """A group's gid by name or gid."""
+
+    def has_zone(self, name: str) -> bool:
+        """Whether the tz database has a time zone of that name."""
 
     def expand_user(self, path: str) -> str:
         """`~` and `~name` at the start of a path."""
@@ -171,8 +177,9 @@ def main_log(text: str, host: Host) -> object:
     if not found:
         raise ValueError("cannot be empty (path expected)")
     first = _placed(found[0], host)
-    if first.kind not in (TargetKind.FILE, TargetKind.CONSOLE, TargetKind.SYSLOG, TargetKind.JOURNAL):
-        raise refused(text, "the daemon's log", "path, /dev/stdout, syslog or journal")
+    if first.kind not in (TargetKind.FILE, TargetKind.CONSOLE, TargetKind.SYSLOG, TargetKind.JOURNAL,
+                          TargetKind.REMOTE):
+        raise refused(text, "the daemon's log", "path, /dev/stdout, syslog, syslog @host or journal")
     if len(found) > 1:
         note = f"only the first of {len(found)} targets is used by this version"
     return Noted(first, note) if note else first

@@ -5,10 +5,15 @@ text it came from, except problems, which carry their place. Must not: read anyt
 Durations are seconds, sizes bytes, paths absolute unless said otherwise.
 """
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import NamedTuple
 
+from sdsuper.config.health import UNCHECKED, Health
+from sdsuper.config.lifecycle import Depends, Hooks, Readiness
+from sdsuper.config.places import Places
 from sdsuper.config.sandbox import Sandbox
+from sdsuper.config.schedule import Cron
 
 
 class Where(NamedTuple):
@@ -98,8 +103,8 @@ class TargetKind(Enum):
     CONSOLE = "console"    # `path` is /dev/stdout or /dev/stderr: the daemon's own
     SYSLOG = "syslog"      # the local syslog, or the journal where there is one; `path` is empty
     JOURNAL = "journal"    # the systemd journal; `path` is empty
-    REMOTE = "remote"      # Go's `syslog @udp:host:port`; `path` is that text; not yet acted on
-    MEMORY = "memory"      # Go's `memory`; not yet acted on
+    REMOTE = "remote"      # a syslog server; `path` is `udp:`, `tcp:` or `tls:` and host:port, IPv6 in brackets
+    MEMORY = "memory"      # Go's `memory`: the newest output, in the daemon; `path` is empty
 
 
 class LogTarget(NamedTuple):
@@ -107,6 +112,27 @@ class LogTarget(NamedTuple):
 
     kind: TargetKind
     path: str = ""
+
+
+class Form(NamedTuple):
+    """How output looks in files, on consoles and in memory. The default: the bytes as they came."""
+
+    json: bool = False
+    timestamp: str = ""    # of strftime(3), with %L and %f; ISO: RFC 3339; empty: none (and ISO in JSON)
+    prefix: str = ""
+
+
+#: `Form.timestamp` for the usual one.
+ISO = "iso"
+
+
+class Syslog(NamedTuple):
+    """What lines of a program say of themselves to syslog and the journal (numbers of RFC 5424)."""
+
+    facility: int = 1
+    tag: str = ""          # empty: the name of the process
+    stdout: int = 6        # severities
+    stderr: int = 3
 
 
 class LogConfig(NamedTuple):
@@ -117,6 +143,52 @@ class LogConfig(NamedTuple):
     backups: int
     capture_maxbytes: int
     events_enabled: bool
+    every: int = 0                     # seconds between rotations, from midnight on; a WEEK from Monday on; 0: never
+    compress: str = ""                 # gzip, zstd, xz, bzip2
+    form: Form = Form()
+
+
+#: The one `LogConfig.every` that is longer than a day.
+WEEK = 7 * 86400
+
+
+class MissingFile(Enum):
+    """What follows when an environment file cannot be read."""
+
+    REFUSED = "refused"    # the program is not started
+    FINE = "fine"          # nothing, when it is not there; otherwise as REFUSED
+    TOLD = "told"          # Go's way: the log says so, and the program is started
+
+
+class EnvironmentFile(NamedTuple):
+    """One file with variables, read at each start."""
+
+    path: str
+    missing: MissingFile = MissingFile.REFUSED
+
+
+class EnvironmentFiles(NamedTuple):
+    """The files of a process, in order; a later one wins over an earlier one, `environment` over those beside it."""
+
+    common: tuple[EnvironmentFile, ...] = ()      # of [supervisord]; less than any `environment`
+    own: tuple[EnvironmentFile, ...] = ()         # of the program; more than the `environment` of [supervisord]
+    settled: tuple[str, ...] = ()                 # variables of the program's own `environment`: no file changes them
+
+
+class Watch(NamedTuple):
+    """Files whose change restarts a process (`restart_when_…`, `restart_directory_monitor`). A command or signals are
+    what is done instead; `delay` are the seconds that it has to be quiet.
+    """
+
+    binary: bool = False
+    binary_command: str = ""
+    binary_signals: tuple[int, ...] = ()
+    directories: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ("*",)
+    excludes: tuple[str, ...] = ()
+    file_command: str = ""
+    file_signals: tuple[int, ...] = ()
+    delay: float = 1.0
 
 
 class ProcessConfig(NamedTuple):
@@ -152,6 +224,17 @@ class ProcessConfig(NamedTuple):
     sandbox: Sandbox | None                       # None: the daemon's own rights and surroundings
     restart: Restart
     later: tuple[tuple[str, object], ...]         # options that are read and checked, but not yet acted on
+    syslog: Syslog = Syslog()
+    environment_files: EnvironmentFiles = EnvironmentFiles()
+    watch: Watch = Watch()
+    health: Health = UNCHECKED
+    cron: Cron = Cron()
+    essential: bool = False                       # when it is over for good, so is the daemon
+    killwaitsecs: int | None = None               # seconds between two SIGKILL; None: stopwaitsecs
+    conf_file: str | None = None                  # what clients may read
+    depends: Depends = Depends()
+    readiness: Readiness = Readiness()
+    hooks: Hooks = Hooks()
 
     @property
     def stopsignal(self) -> int:
@@ -218,7 +301,7 @@ class Server(NamedTuple):
 class SupervisordConfig(NamedTuple):
     """[supervisord]: the daemon itself."""
 
-    logfile: LogTarget                 # FILE, CONSOLE, SYSLOG or JOURNAL
+    logfile: LogTarget                 # FILE, CONSOLE, SYSLOG, JOURNAL or REMOTE
     logfile_maxbytes: int
     logfile_backups: int
     loglevel: str                      # critical error warn info debug trace blather
@@ -242,6 +325,13 @@ class SupervisordConfig(NamedTuple):
     api_body_maxbytes: int
     cgroup: str                        # `auto`, `off`, or the directory to make the programs' cgroups in
     later: tuple[tuple[str, object], ...] = ()
+    environment_file: tuple[EnvironmentFile, ...] = ()    # for all programs
+    logfile_rotate: int = 0            # as `LogConfig.every`
+    logfile_compress: str = ""
+    syslog_ca: str | None = None       # files for servers with TLS
+    syslog_cert: str | None = None
+    syslog_key: str | None = None
+    checks_at_once: int = 32
 
 
 class CtlConfig(NamedTuple):
@@ -265,7 +355,8 @@ class Plugin(NamedTuple):
 
 class Model(NamedTuple):
     """A whole configuration. `warnings` are the problems that did not refuse it (an error among them means that
-    something is left out: a server that stays closed); `files` all files read, main first.
+    something is left out: a server that stays closed); `files` all files read, main first; `places` are by section
+    (`program:web`; `supervisord` for the variables of all programs).
     """
 
     supervisord: SupervisordConfig
@@ -275,3 +366,4 @@ class Model(NamedTuple):
     plugins: tuple[Plugin, ...]
     warnings: tuple[Problem, ...]
     files: tuple[str, ...]
+    places: Mapping[str, Places]

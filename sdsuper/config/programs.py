@@ -6,18 +6,23 @@ process's own names; equal parts are shared between records. Must not: read file
 
 from typing import Any
 
+from sdsuper.config import health_values as checking
+from sdsuper.config import lifecycle_values as lifecycle
+from sdsuper.config import schedule_values as schedules
 from sdsuper.config import values
+from sdsuper.config import watch as watching
 from sdsuper.config.environment import environment
+from sdsuper.config.environment_files import Common, environment_files, variable_places
 from sdsuper.config.expand import Names, environment_names
+from sdsuper.config.logs import check_log, form, syslog
 from sdsuper.config.model import FcgiSocket, LogConfig, LogTarget, ProcessConfig, TargetKind
-from sdsuper.config.reading import NOT_YET, Reading
+from sdsuper.config.places import Place, places
+from sdsuper.config.reading import Reading
 from sdsuper.config.restart import check, restart
 from sdsuper.config.row import Row, Scope
 from sdsuper.config.rows_sandbox import SANDBOX_OPTIONS
 from sdsuper.config.sandbox import Sandbox, sandbox
 from sdsuper.config.source import Entry, Section
-
-Variables = tuple[tuple[str, str], ...]
 
 #: More copies of one program are a slip of the finger.
 _MOST_PROCESSES = 100_000
@@ -25,16 +30,17 @@ _MOST_PROCESSES = 100_000
 _AUTO = (LogTarget(TargetKind.AUTO),)
 _SYSLOG = LogTarget(TargetKind.SYSLOG)
 _UNCAPTURED = LogConfig((), 0, 0, 0, False)
+_USUAL = LogConfig((), 50 << 20, 10, 0, False)[1:]
 
 
 class Recipe:
     """A section under way: what is known for all its processes, and what each must expand for itself."""
 
-    def __init__(self, reading: Reading, section: Section, kind: str, group: str, base: Variables) -> None:
+    def __init__(self, reading: Reading, section: Section, kind: str, group: str, common: Common) -> None:
         self.reading = reading
         self.section = section
         self.kind = kind
-        self.base = base
+        self.common = common
         self.program = section.name.partition(":")[2].strip()
         self.names = Names({"program_name": self.program, "group_name": group, "host_node_name": reading.host.node},
                            reading.names)
@@ -43,10 +49,14 @@ class Recipe:
         self.rlimits: list[tuple[str, int, int]] = []
         self.limits: list[tuple[str, str]] = []
         self.entries: dict[str, Entry] = {}
+        self.environment = reading.layers(section, kind, "environment")
+        self.places: dict[str, Place] = {}
+        self.placed = False             # whether the variables of `environment` are in `places`
         self.values: dict[str, Any] = dict(reading.defaults(kind))
         self.broken = False
         for row, entry in reading.entries(section, kind):
             self.entries[row.name] = entry
+            self.places[row.name] = Place(entry.where.file, entry.where.line, self.beside(entry))
             if (row.scope is Scope.PROCESS and "%" in entry.value) or row.name in ("environment", "process_name"):
                 self.each.append((row, entry))
             else:
@@ -67,6 +77,10 @@ class Recipe:
         else:
             into[row.name] = found.value
 
+    def beside(self, entry: Entry) -> str:
+        """The section of an option that is not written in the program's own."""
+        return "" if entry.section == self.section.name else entry.section
+
     def error(self, option: str, message: str) -> None:
         self.broken = True
         self.reading.error(self.entries.get(option, self.section), message, option)
@@ -75,10 +89,10 @@ class Recipe:
         self.reading.warn(self.entries.get(option, self.section), message, option)
 
 
-def processes(reading: Reading, section: Section, kind: str, group: str, base: Variables
+def processes(reading: Reading, section: Section, kind: str, group: str, common: Common
               ) -> tuple[dict[str, Any], list[ProcessConfig]]:
-    """The section's values and its processes; none when it has an error. `base` is [supervisord] environment."""
-    recipe = Recipe(reading, section, kind, group, base)
+    """The section's values and its processes; none when it has an error."""
+    recipe = Recipe(reading, section, kind, group, common)
     _check(recipe)
     count = recipe.values["numprocs"]
     first = recipe.values["numprocs_start"]
@@ -88,6 +102,7 @@ def processes(reading: Reading, section: Section, kind: str, group: str, base: V
         process = _process(recipe, number, count)
         if process is not None:
             made.append(process)
+    reading.places[f"{kind}:{recipe.program}"] = places(section.where.line, recipe.places, reading.share)
     return recipe.values, [] if recipe.broken else made
 
 
@@ -115,7 +130,8 @@ def _check(recipe: Recipe) -> None:
         recipe.error("redirect_stderr", "cannot be true for an event listener, whose output is the protocol")
     if (found["serverurl"] or "").strip().upper() == "AUTO":
         found["serverurl"] = None
-    check(found, recipe.entries.keys(), recipe.error, recipe.warn)
+    for look in (check, lifecycle.check, checking.check, watching.check, schedules.check):
+        look(found, recipe.entries.keys(), recipe.error, recipe.warn)
     template = recipe.entries.get("process_name")
     if template is not None:
         try:
@@ -128,15 +144,17 @@ def _check(recipe: Recipe) -> None:
 
 def _process(recipe: Recipe, number: int, count: int) -> ProcessConfig | None:
     """The process of one `process_num`."""
-    found, name, variables = recipe.values, recipe.program, recipe.base
+    found, name, variables = recipe.values, recipe.program, recipe.common.variables
+    own: dict[str, str] = {}
     if recipe.each:
         found = dict(found)
         names = Names({"process_num": number, "numprocs": count}, recipe.names)
-        own = _environment(recipe, names)
-        if own is None:
+        merged = _environment(recipe, names)
+        if merged is None:
             return None   # the other options may use its variables, and would only repeat the problem
+        own = merged
         if own:
-            variables = recipe.reading.share(tuple(sorted({**dict(recipe.base), **own}.items())))
+            variables = recipe.reading.share(tuple(sorted({**dict(variables), **own}.items())))
             names.update(environment_names(own))
         for row, entry in recipe.each:
             if row.name == "process_name":
@@ -146,7 +164,7 @@ def _process(recipe: Recipe, number: int, count: int) -> ProcessConfig | None:
     if recipe.broken or found["command"] is None:
         return None
     _check_command(recipe, found["command"])
-    return _record(recipe, found, name, variables)
+    return _record(recipe, found, name, variables, own)
 
 
 def _name(recipe: Recipe, entry: Entry, names: Names) -> str:
@@ -163,22 +181,26 @@ def _name(recipe: Recipe, entry: Entry, names: Names) -> str:
 
 
 def _environment(recipe: Recipe, names: Names) -> dict[str, str] | None:
-    """The program's own variables; None with a problem."""
-    entry = recipe.entries.get("environment")
-    if entry is None:
-        return {}
-    text = recipe.reading.text(entry, names)
-    if text is None:
-        recipe.broken = True
-        return None
-    try:
-        variables, notes = environment(text)
-    except ValueError as error:
-        recipe.error("environment", str(error))
-        return None
-    for note in notes:
-        recipe.reading.warn(entry, note)
-    return variables
+    """The program's own variables, those of templates and defaults included; None with a problem."""
+    found: dict[str, str] = {}
+    for entry in recipe.environment:
+        text = recipe.reading.text(entry, names)
+        if text is None:
+            recipe.broken = True
+            return None
+        try:
+            variables, notes = environment(text)
+        except ValueError as error:
+            recipe.broken = True
+            recipe.reading.error(entry, str(error))
+            return None
+        for note in notes:
+            recipe.reading.warn(entry, note)
+        found |= variables
+        if not recipe.placed:
+            recipe.places |= variable_places(entry, text, variables, recipe.beside(entry))
+    recipe.placed = True        # all processes of a section have their variables from the same lines
+    return found
 
 
 def _check_command(recipe: Recipe, command: str) -> None:
@@ -193,7 +215,8 @@ def _check_command(recipe: Recipe, command: str) -> None:
             recipe.warn("command", f"cannot be split into words, the program cannot start: {error}{cut}")
 
 
-def _record(recipe: Recipe, found: dict[str, Any], name: str, variables: Variables) -> ProcessConfig:
+def _record(recipe: Recipe, found: dict[str, Any], name: str, variables: tuple[tuple[str, str], ...],
+            own: dict[str, str]) -> ProcessConfig:
     share = recipe.reading.share
     stderr = _UNCAPTURED
     if not found["redirect_stderr"]:
@@ -207,7 +230,12 @@ def _record(recipe: Recipe, found: dict[str, Any], name: str, variables: Variabl
         found["redirect_stderr"], _log(recipe, found, "stdout"), stderr, found["serverurl"], found["nice"],
         share(tuple(sorted(recipe.rlimits))), found["leftovers"], found["user_environment"],
         share(tuple(sorted(recipe.limits))), found["limits_unsupported"], _sandbox(recipe, found),
-        share(restart(found)), tuple(sorted(recipe.later)),
+        share(restart(found)), tuple(sorted(recipe.later)), depends=share(lifecycle.depends(found)),
+        readiness=share(lifecycle.ready(found)), hooks=share(lifecycle.hooks(found)), syslog=share(syslog(found)),
+        environment_files=share(environment_files(
+            recipe.common, (*(found["envFiles"] or ()), *(found["environment_file"] or ())), own)),
+        watch=share(watching.watch(found)), health=share(checking.health(found)), cron=share(schedules.cron(found)),
+        essential=found["essential"], killwaitsecs=found["killwaitsecs"], conf_file=found["conf_file"],
     )
 
 
@@ -224,26 +252,20 @@ def _log(recipe: Recipe, found: dict[str, Any], stream: str) -> LogConfig:
     if found[f"{stream}_syslog"] and _SYSLOG not in targets:
         targets = (*targets, _SYSLOG)
     log = LogConfig(targets, found[f"{stream}_logfile_maxbytes"], found[f"{stream}_logfile_backups"],
-                    found[f"{stream}_capture_maxbytes"], found[f"{stream}_events_enabled"])
-    if log.targets != _AUTO or not log.maxbytes:
-        _check_log(recipe, log, stream)
-    return recipe.reading.share(log)
-
-
-def _check_log(recipe: Recipe, log: LogConfig, stream: str) -> None:
-    for target in log.targets:
-        if target.kind in (TargetKind.REMOTE, TargetKind.MEMORY):
-            recipe.warn(f"{stream}_logfile", f"{target.kind.value} target: {NOT_YET}")
+                    found[f"{stream}_capture_maxbytes"], found[f"{stream}_events_enabled"],
+                    found[f"{stream}_logfile_rotate"], found[f"{stream}_logfile_compress"], form(found, stream))
+    if log.targets != _AUTO or log[1:] != _USUAL:
+        check_log(log, stream, recipe.warn)
+        if any(target.kind is TargetKind.MEMORY or target.path.startswith(("udp:", "tcp:")) for target in log.targets):
             recipe.reading.go = recipe.reading.go or recipe.section.where
-        elif target.kind is TargetKind.AUTO and not log.maxbytes:
-            recipe.warn(f"{stream}_logfile_maxbytes", "0 lets the AUTO log grow without end")
+    return recipe.reading.share(log)
 
 
 def fcgi_socket(reading: Reading, section: Section, found: dict[str, Any]) -> FcgiSocket | None:
     """The socket of a [fcgi-program:x] from its values."""
     url: str | None = found["socket"]
     if url is None:
-        if "socket" not in section.entries:
+        if not reading.layers(section, "fcgi-program", "socket"):
             reading.error(section, "is required", "socket")
         return None
     owner, mode, user = found["socket_owner"], found["socket_mode"], found["user"]

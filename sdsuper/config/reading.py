@@ -10,13 +10,16 @@ from typing import Any, NamedTuple, TypeVar
 from sdsuper.config.expand import Names, environment_names, expand
 from sdsuper.config.lookup import Host, absolute, parent
 from sdsuper.config.model import Problem, Severity, Where
+from sdsuper.config.places import Places
 from sdsuper.config.row import Row, Scope
 from sdsuper.config.settings import ROWS, option_hint
 from sdsuper.config.source import DEFAULT, Entry, Section, parse
+from sdsuper.config.templates import Templates
 from sdsuper.config.values import Noted
 
 NOT_YET = "not yet acted on by this version"
-
+#: How the sections begin whose options are those of others.
+_FOR_MANY = ("template:", "program-default")
 
 _Record = TypeVar("_Record")
 
@@ -40,10 +43,14 @@ class Reading:
         self.files: list[str] = []
         self.names = Names(environment_names(dict(host.environ)))
         self.go: Where | None = None       # the first option that only Go's supervisord knows
+        self.ours = False                  # whether there is one that neither it nor Supervisor knows
         self._shared: dict[Any, Any] = {}
         self._defaults: dict[str, dict[str, Any]] = {}
         self._here: dict[str, str] = {}
         self._converted: dict[tuple[object, str], Converted] = {}
+        self._templates: Templates | None = None
+        self._told: set[tuple[Where, str]] = set()
+        self.places: dict[str, Places] = {}
 
     # --- problems -----------------------------------------------------------------------------------------------------
 
@@ -60,7 +67,12 @@ class Reading:
 
     def _say(self, severity: Severity, place: Entry | Section | Where | None, message: str, option: str | None) -> None:
         if isinstance(place, Entry):
-            self.problems.append(Problem(place.where, severity, place.section, option or place.key, message))
+            problem = Problem(place.where, severity, place.section, option or place.key, message)
+            if severity is Severity.ERROR and place.section.startswith(_FOR_MANY):
+                if (place.where, problem.option or "") in self._told:
+                    return          # each program that has it would say it in its own words
+                self._told.add((place.where, problem.option or ""))
+            self.problems.append(problem)
         elif isinstance(place, Section):
             self.problems.append(Problem(place.where, severity, place.name, option, message))
         else:
@@ -105,21 +117,46 @@ class Reading:
     def entries(self, section: Section, kind: str) -> Iterator[tuple[Row, Entry]]:
         """The section's options with their rows, inherited ones included. Unknown keys become warnings."""
         rows = ROWS[kind]
-        own = section.entries
-        for key, entry in own.items():
+        seen: set[str] = set()
+        for key, entry in section.entries.items():
             row = rows.get(key)
             if row is None:
                 self.warn(entry, f"no such option{option_hint(kind, key)}")
             else:
+                seen.add(row.name)
                 yield row, entry
-        seen = own
+        for inherited in self._inherited(section, kind):
+            found = [(rows[key], entry) for key, entry in inherited.entries.items() if key in rows and key != "extends"
+                     and rows[key].name not in seen]
+            seen.update(row.name for row, _entry in found)
+            yield from found
+
+    def layers(self, section: Section, kind: str, option: str) -> list[Entry]:
+        """All that there is of an option whose values are merged, the nearest last. [DEFAULT] has a say only where
+        nobody else has one, as with Supervisor.
+        """
+        found = [each.entries[option] for each in (section, *self._inherited(section, kind)) if option in each.entries]
+        return [entry for entry in reversed(found) if entry.section != DEFAULT] or found
+
+    def _inherited(self, section: Section, kind: str) -> list[Section]:
+        """The sections that it takes options over from, nearest first."""
+        found = list(self.templates.of(section)) if "extends" in ROWS[kind] else []
         for name in ("program-default", DEFAULT) if kind == "program" else (DEFAULT,):
-            inherited = self.sections.get(name)
-            if inherited is not None:
-                for key, entry in inherited.entries.items():
-                    if key in rows and key not in seen:
-                        yield rows[key], entry
-                seen = seen | inherited.entries
+            if name in self.sections:
+                found.append(self.sections[name])
+        return found
+
+    @property
+    def templates(self) -> Templates:
+        """The templates of all files; to be asked when these have been read."""
+        if self._templates is None:
+            self._templates = Templates(self.sections, self._extended, self.error)
+        return self._templates
+
+    def _extended(self, entry: Entry) -> tuple[str, ...]:
+        """The names that an `extends` has."""
+        found = self.value(ROWS["template"]["extends"], entry, Names({}, self.names))
+        return found.value or ()
 
     def text(self, entry: Entry, names: Names) -> str | None:
         """The entry's text, expanded; None and a problem when that is not possible."""
@@ -159,6 +196,7 @@ class Reading:
             self.warn(entry, found.note, row.name)
         if row.since == "go" or entry.key in row.aliases:
             self.go = self.go or entry.where
+        self.ours = self.ours or row.since == "sdsuper"
         if row.later and found.value != self.default(row):
             self.warn(entry, NOT_YET, row.name)
         return found

@@ -6,6 +6,7 @@ start is a reload from nothing. Must not: do it.
 
 from typing import NamedTuple
 
+from sdsuper.config.lifecycle import Readiness
 from sdsuper.config.model import GroupConfig, LogConfig, Model, ProcessConfig, Server, Where
 from sdsuper.config.row import Change
 from sdsuper.config.settings import ROWS, TABLE
@@ -46,6 +47,9 @@ def needs_restart(old: ProcessConfig, new: ProcessConfig) -> bool:
             continue
         if isinstance(before, LogConfig) and isinstance(after, LogConfig):
             if _log_needs_restart(name, before, after):
+                return True
+        elif isinstance(before, Readiness) and isinstance(after, Readiness):
+            if before._replace(timeout=after.timeout, everybody=after.everybody) != after:
                 return True
         elif name in _RESTART:
             return True

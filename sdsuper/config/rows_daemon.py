@@ -12,8 +12,9 @@ _UNIX = ("unix_http_server",)
 _CTL = ("supervisorctl",)
 
 DAEMON_ROWS = (
-    Row("logfile", _D, "supervisord.log", "The daemon's own log: a path, `/dev/stdout`, `/dev/stderr`, `journal` or "
-        "`syslog`. A relative path starts at the directory the daemon was started in.", find=lookup.main_log),
+    Row("logfile", _D, "supervisord.log", "The daemon's own log: a path, `/dev/stdout`, `/dev/stderr`, `journal`, "
+        "`syslog` or `syslog @[udp:|tcp:|tls:]host[:port]`. A relative "
+        "path starts at the directory the daemon was started in.", find=lookup.main_log),
     Row("logfile_maxbytes", _D, "50MB", "The size at which the daemon's log is rotated; 0 is never.", values.size,
         aliases=("logfileMaxbytes",)),
     Row("logfile_backups", _D, "10", "How many rotated logs are kept.", values.count, aliases=("logfileBackups",)),
@@ -51,6 +52,8 @@ DAEMON_ROWS = (
     Row("api_idle", _D, "60", "Seconds without a connection after which the process that answers HTTP ends; the next "
         "connection starts it again. `always` keeps it.", values.idle, since="sdsuper"),
     Row("api_body_maxbytes", _D, "1MB", "The largest body of an HTTP request.", values.size, since="sdsuper"),
+    Row("checks_at_once", _D, "32", "How many checks of programs may be under way at the same time; others wait for "
+        "their turn.", values.between(1, 1000), since="sdsuper"),
 
     Row("port", _INET, None, "Required. Where to listen: `port`, `host:port` or `*:port`.", values.inet_address),
     Row("file", _UNIX, None, "Required. The path of the socket.", find=lookup.socket_path),

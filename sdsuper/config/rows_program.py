@@ -3,9 +3,7 @@
 Promises: rows only. Must not: decide anything.
 """
 
-from collections.abc import Callable
-
-from sdsuper.config import go_values, lookup, restart, values
+from sdsuper.config import lookup, restart, values
 from sdsuper.config.row import Change, Row, Scope
 
 _P = ("program", "eventlistener", "fcgi-program")
@@ -20,6 +18,7 @@ def _stream(name: str, other: str) -> tuple[Row, ...]:
     return (
         Row(f"{name}_logfile", _P, "AUTO", f"Where the standard {other} goes: a path, `AUTO` (a file in "
             "`childlogdir`), `NONE`, `journal` (systemd's), `syslog` (the journal where there is one, else /dev/log), "
+            "`syslog @[udp:|tcp:|tls:]host[:port]` (a syslog server), `memory` (the newest 64 KiB, in the daemon), "
             "`/dev/stdout` or `/dev/stderr` (the daemon's own), or several of them with a comma and a blank between.",
             find=lookup.targets, change=_RESTART, scope=_EACH, field=f"{name}.targets"),
         Row(f"{name}_logfile_maxbytes", _P, "50MB", "The size at which the log is rotated; 0 is never.", values.size,
@@ -115,43 +114,4 @@ PROGRAM_ROWS = (
         "`user` and its group.", find=lookup.owner, change=_RESTART),
     Row("socket_mode", _F, None, "The mode of a unix socket, 0700 when nothing is said.", values.octal,
         change=_RESTART),
-)
-
-
-def _go(name: str, default: str | None, doc: str, read: Callable[[str], object] = values.as_text) -> Row:
-    """An option of Go's supervisord: read and checked, not yet acted on."""
-    return Row(name, _P, default, doc, read, since="go", change=_LIVE, scope=_ONCE, later=True, field="later")
-
-
-GO_ROWS = (
-    _go("restart_when_binary_changed", "false", "Restart when the file of the command changes.", read=values.boolean),
-    _go("restart_cmd_when_binary_changed", None, "A command to run instead of that restart."),
-    _go("restart_signal_when_binary_changed", None, "Signals to send instead of that restart.", read=values.signals),
-    _go("restart_directory_monitor", None, "Restart when a file below this directory changes."),
-    _go("restart_file_pattern", "*", "Which files below `restart_directory_monitor` count, as a shell pattern."),
-    _go("restart_cmd_when_file_changed", None, "A command to run instead of that restart."),
-    _go("restart_signal_when_file_changed", None, "Signals to send instead of that restart.", read=values.signals),
-    _go("depends_on", None, "Programs that must run before this one, with commas between.", read=values.names),
-    _go("envFiles", None, "Files with variables, with commas between, read at each start; `environment` wins.",
-        read=values.names),
-    _go("cron", None, "When to start the program: five cron fields, six with seconds first, `@daily` and the like, or "
-        "`@every 90s`.", read=go_values.schedule),
-    _go("killwaitsecs", "2", "Seconds to wait after a kill.", read=values.seconds),
-    _go("conf_file", None, "A file of the program's that clients may read."),
-    _go("syslog_facility", None, "The syslog facility of the program's output.", read=go_values.syslog_facility),
-    _go("syslog_tag", None, "The syslog tag of the program's output; its name when nothing is said."),
-    _go("syslog_stdout_priority", None, "The syslog severity of the standard output.", read=go_values.syslog_severity),
-    _go("syslog_stderr_priority", None, "The syslog severity of the standard error.", read=go_values.syslog_severity),
-    _go("pre_start_hook", None, "A command or URL to run before each start."),
-    _go("pre_stop_hook", None, "A command or URL to run before each stop."),
-    _go("liveness_check_script", None, "A command, `http://` URL or `tcp://` address that shows whether the program is "
-        "well."),
-    _go("liveness_check_initial_delay", "60", "Seconds before the first liveness check.", read=values.seconds),
-    _go("liveness_check_period", "60", "Seconds between liveness checks.", read=values.seconds),
-    _go("liveness_check_timeout", "30", "Seconds a liveness check may take.", read=values.seconds),
-    _go("liveness_check_success_threshold", "1", "Checks in a row that must succeed for the program to be well.",
-        read=values.count),
-    _go("liveness_check_success_action", None, "A command to run when it is well."),
-    _go("liveness_check_failure_threshold", "3", "Checks in a row that must fail for the action.", read=values.count),
-    _go("liveness_check_failure_action", "restart", "`restart`, `stop` or a command."),
 )

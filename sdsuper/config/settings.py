@@ -4,14 +4,23 @@ Promises: an option exists if and only if it has a row here; its default, conver
 needs are written nowhere else. Must not: read a configuration.
 """
 
+from collections.abc import Iterable
+
 from sdsuper.config.row import Row
 from sdsuper.config.rows_daemon import DAEMON_ROWS
+from sdsuper.config.rows_environment import ENVIRONMENT_ROWS
+from sdsuper.config.rows_health import HEALTH_ROWS
+from sdsuper.config.rows_lifecycle import LIFECYCLE_ROWS
 from sdsuper.config.rows_limits import LIMIT_ROWS
-from sdsuper.config.rows_program import GO_ROWS, PROGRAM_ROWS
+from sdsuper.config.rows_logs import LOG_ROWS
+from sdsuper.config.rows_program import PROGRAM_ROWS
 from sdsuper.config.rows_restart import RESTART_ROWS
 from sdsuper.config.rows_sandbox import SANDBOX_ROWS
+from sdsuper.config.rows_schedule import SCHEDULE_ROWS
+from sdsuper.config.rows_watch import WATCH_ROWS
 
-TABLE: tuple[Row, ...] = DAEMON_ROWS + PROGRAM_ROWS + RESTART_ROWS + LIMIT_ROWS + SANDBOX_ROWS + GO_ROWS
+TABLE: tuple[Row, ...] = (DAEMON_ROWS + PROGRAM_ROWS + ENVIRONMENT_ROWS + LOG_ROWS + RESTART_ROWS + LIFECYCLE_ROWS
+                          + HEALTH_ROWS + WATCH_ROWS + SCHEDULE_ROWS + LIMIT_ROWS + SANDBOX_ROWS)
 
 #: Section kinds in the order of the documentation, and what each is for. A kind with a `:` takes a name.
 SECTIONS = {
@@ -21,8 +30,11 @@ SECTIONS = {
     "supervisorctl": "The control client.",
     "include": "More files.",
     "program:": "A program and the processes made of it.",
-    "program-default": "Options for every `[program:x]` that does not have them itself. The value of the program "
-                       "replaces the whole value given here.",
+    "program-default": "Options for every `[program:x]` that has them neither itself nor from a template. Of "
+                       "`environment` each variable is an option of its own; any other value replaces the whole value "
+                       "given here.",
+    "template:": "Options for the sections that name it in `extends`: any of programs, event listeners and FastCGI "
+                 "programs. It makes no process. What the kind of a section does not have is left out there.",
     "group:": "Programs that are one unit of control.",
     "eventlistener:": "A program that gets events on its standard input.",
     "fcgi-program:": "A program whose processes share a FastCGI socket as their standard input.",
@@ -38,6 +50,7 @@ def _index() -> dict[str, dict[str, Row]]:
             for name in (row.name, *row.aliases):
                 index[section][name.lower()] = row
     index["program-default"] = index["program"]
+    index["template"] = index["fcgi-program"] | index["eventlistener"] | index["program"]
     return index
 
 
@@ -70,6 +83,11 @@ def section_hint(section: str) -> str:
         return f", did you mean '{kind.strip()}:x'?"
     found = _hint(kind.lower(), {known.rstrip(":"): known for known in _KINDS})
     return found.replace(":'", f":{name or 'x'}'") if colon or found.endswith(":'?") else found
+
+
+def name_hint(name: str, known: Iterable[str]) -> str:
+    """The same for a name that somebody has given."""
+    return _hint(name, {other: other for other in known})
 
 
 def _hint(word: str, known: dict[str, str]) -> str:

@@ -26,6 +26,11 @@ class Entry(NamedTuple):
     key: str
     value: str
     where: Where
+    further: tuple[int, ...] = ()       # the numbers of the continuation lines
+
+    def line(self, number: int) -> int:
+        """Where a line of the value stands, the first of which is 0."""
+        return self.further[number - 1] if 0 < number <= len(self.further) else self.where.line
 
 
 class Section(NamedTuple):
@@ -45,7 +50,7 @@ class _Parser:
         self.problems: list[Problem] = []
         self.section: Section | None = None
         self.entry: Entry | None = None
-        self.tail: list[str] = []
+        self.tail: list[tuple[str, int]] = []
         self.complained = False
 
     def say(self, severity: Severity, line: int, message: str, option: str | None = None) -> None:
@@ -55,8 +60,8 @@ class _Parser:
     def finish(self) -> None:
         """Give the open option its continuation lines."""
         if self.tail and self.entry is not None:
-            value = "\n".join([self.entry.value, *self.tail]).rstrip()
-            self.entry = self.entry._replace(value=value)
+            value = "\n".join([self.entry.value, *(text for text, _line in self.tail)]).rstrip()
+            self.entry = self.entry._replace(value=value, further=tuple(line for _text, line in self.tail))
             assert self.section is not None
             self.section.entries[self.entry.key] = self.entry
         self.tail = []
@@ -105,7 +110,7 @@ class _Parser:
             assert self.entry is not None
             self.say(Severity.WARNING, line, f"{text!r} is indented and so part of the value of {self.entry.key!r},"
                      " not a section header", self.entry.key)
-        self.tail.append(text)
+        self.tail.append((text, line))
 
 
 def _short(text: str) -> str:
@@ -131,7 +136,7 @@ def parse(text: str, file: str, into: dict[str, Section]) -> list[Problem]:
         if not value:
             # An empty line inside a value is part of it when more of the value follows.
             if parser.entry is not None and not commented:
-                parser.tail.append("")
+                parser.tail.append(("", line))
             continue
         indent = len(raw) - len(raw.lstrip()) if raw[0].isspace() else 0
         if indent > level and parser.entry is not None:

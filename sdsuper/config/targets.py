@@ -15,7 +15,11 @@ _CONSOLES = {f"{prefix}{suffix}": f"/dev/{name}"
              for name, number in (("stdout", "1"), ("stderr", "2"))
              for prefix, suffix in (("/dev/", name), ("/dev/fd/", number), ("/proc/self/fd/", number),
                                     ("/proc/1/fd/", number))}
-_REMOTE = re.compile(r"syslog\s*@\s*((?:(?:tcp|udp):)?[^\s:@]+(?::[0-9]{1,5})?)", re.IGNORECASE)
+_REMOTE = re.compile(r"syslog\s*@\s*(.*)", re.IGNORECASE | re.DOTALL)
+_SERVER = re.compile(r"(?:(udp|tcp|tls):)?(\[[0-9A-Fa-f:.]+(?:%[0-9A-Za-z]+)?\]|[^\s:@\[\]/]+)(?::([0-9]{1,5}))?",
+                     re.IGNORECASE)
+#: Without a port: syslog's own (RFC 5426), Go's, and that of RFC 5425.
+_PORTS = {"udp": 514, "tcp": 6514, "tls": 6514}
 
 
 def log_target(text: str) -> LogTarget | None:
@@ -33,12 +37,20 @@ def log_target(text: str) -> LogTarget | None:
         return LogTarget(TargetKind.MEMORY)
     if text in _CONSOLES:
         return LogTarget(TargetKind.CONSOLE, _CONSOLES[text])
-    if word.startswith("syslog") and "@" in word:
-        remote = _REMOTE.fullmatch(text)
-        if remote is None:
-            raise refused(text, "a syslog server", "syslog @[tcp:|udp:]host[:port]")
-        return LogTarget(TargetKind.REMOTE, remote[1])
+    remote = _REMOTE.fullmatch(text)
+    if remote is not None:
+        return LogTarget(TargetKind.REMOTE, _server(remote[1], text))
     return LogTarget(TargetKind.FILE, text)
+
+
+def _server(address: str, text: str) -> str:
+    found = _SERVER.fullmatch(address)
+    if found is not None:
+        kind = (found[1] or "udp").lower()
+        port = int(found[3] or _PORTS[kind])
+        if 0 < port < 65536:
+            return f"{kind}:{found[2]}:{port}"
+    raise refused(text, "a syslog server", "syslog @[udp:|tcp:|tls:]host[:port], with an IPv6 address in brackets")
 
 
 def log_targets(text: str) -> tuple[tuple[LogTarget, ...], str | None]:

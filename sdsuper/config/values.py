@@ -307,13 +307,14 @@ EVENTS = frozenset((
     "SUPERVISOR_STATE_CHANGE_RUNNING", "SUPERVISOR_STATE_CHANGE_STOPPING", "TICK", "TICK_5", "TICK_60", "TICK_3600",
     "PROCESS_GROUP", "PROCESS_GROUP_ADDED", "PROCESS_GROUP_REMOVED",
 ))
+OWN_EVENTS = frozenset(("PROCESS_HEALTH",))       # ours: for those alone who name them
 
 
 def events(text: str) -> tuple[str, ...]:
     """A comma list of event types, in any case."""
     found = tuple(dict.fromkeys(word.upper() for word in names(text)))
     for word in found:
-        if word not in EVENTS:
+        if word not in EVENTS | OWN_EVENTS:
             raise ValueError(f"no such event type: {word!r}")
     if not found:
         raise ValueError("cannot be empty (event types expected)")

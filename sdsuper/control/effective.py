@@ -8,7 +8,21 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from sdsuper.config.model import LogConfig, LogTarget, ProcessConfig, Restart, User
+from sdsuper.config.logs import FACILITIES, SEVERITIES, every_text, word_for
+from sdsuper.config.model import (
+    ISO,
+    EnvironmentFiles,
+    LogConfig,
+    LogTarget,
+    MissingFile,
+    ProcessConfig,
+    Restart,
+    Syslog,
+    TargetKind,
+    User,
+    Watch,
+)
+from sdsuper.config.places import COMMON_FILES
 from sdsuper.config.row import Row
 from sdsuper.config.sandbox import Sandbox, capability_names
 from sdsuper.config.settings import ROWS
@@ -22,6 +36,8 @@ _PLAIN = (
     "startretries", "exitcodes", "stopsignal", "stopwaitsecs", "stopasgroup", "killasgroup", "redirect_stderr",
     "serverurl", "leftovers", "user_environment",
 )
+#: Fields whose options are compared as they are written.
+_AS_WRITTEN = ("sandbox", "restart", "watch", "syslog", "every", "compress", "form")
 _IO_CLASSES = ("none", "realtime", "best-effort", "idle")
 _POLICIES = {0: "other", 1: "fifo", 2: "rr", 3: "batch", 5: "idle"}
 _SECRET = re.compile(
@@ -30,10 +46,10 @@ _SECRET = re.compile(
 
 
 def options(config: ProcessConfig) -> list[tuple[str, str]]:
-    """(option, value) in the order of the settings table."""
-    found = {name: text for name, text in _written(config) if text != _default(name, config)}
+    """(option, value) in the order of the settings table; `environment` comes once for each variable."""
+    found = [(name, masked(text)) for name, text in _written(config) if text != _default(name, config)]
     order = {row.name: number for number, row in enumerate(ROWS["program"].values())}
-    return [(name, masked(found[name])) for name in sorted(found, key=lambda name: order.get(name, len(order)))]
+    return sorted(found, key=lambda option: order.get(option[0], len(order)))
 
 
 def masked(text: str) -> str:
@@ -49,8 +65,9 @@ def _written(config: ProcessConfig) -> Iterator[tuple[str, str]]:
     for stream, log in (("stdout", config.stdout), ("stderr", config.stderr)):
         if stream == "stdout" or not config.redirect_stderr:
             yield from _log(stream, log)
-    if config.environment:
-        yield "environment", ", ".join(f"{name}=…" for name, _value in config.environment)
+    for name, _value in config.environment:
+        yield "environment", f"{name}=…"
+    yield from _environment_files(config.environment_files)
     for name, soft, hard in config.rlimits:
         yield f"rlimit_{name}", ":".join("unlimited" if limit == -1 else str(limit) for limit in (soft, hard))
     for file, limit in config.limits:
@@ -59,8 +76,19 @@ def _written(config: ProcessConfig) -> Iterator[tuple[str, str]]:
     if config.sandbox is not None:
         yield from _sandbox(config.sandbox)
     yield from _restart(config.restart)
+    yield from _watch(config.watch)
+    yield from _syslog(config.syslog)
     for name, value in config.later:
         yield name, _text(name, value)
+
+
+def _environment_files(files: EnvironmentFiles) -> Iterator[tuple[str, str]]:
+    """The names of files."""
+    told = [file for file in files.own if file.missing is MissingFile.TOLD]
+    own = [file for file in files.own if file not in told]
+    for option, those in ((COMMON_FILES, files.common), ("envFiles", told), ("environment_file", own)):
+        if those:
+            yield option, ", ".join("-" * (file.missing is MissingFile.FINE) + file.path for file in those)
 
 
 def _restart(how: Restart) -> Iterator[tuple[str, str]]:
@@ -74,15 +102,45 @@ def _restart(how: Restart) -> Iterator[tuple[str, str]]:
     yield "restart_limit_action", how.action.value
 
 
+def _watch(wanted: Watch) -> Iterator[tuple[str, str]]:
+    yield "restart_when_binary_changed", _text("restart_when_binary_changed", wanted.binary)
+    for kind, command, numbers in (("binary", wanted.binary_command, wanted.binary_signals),
+                                   ("file", wanted.file_command, wanted.file_signals)):
+        if command:
+            yield f"restart_cmd_when_{kind}_changed", command
+        if numbers:
+            yield f"restart_signal_when_{kind}_changed", " ".join(map(signal_name, numbers))
+    if wanted.directories:
+        yield "restart_directory_monitor", ",".join(wanted.directories)
+        yield "restart_file_pattern", ",".join(wanted.patterns)
+        yield "restart_file_exclude", ",".join(wanted.excludes)
+    yield "restart_delay", str(wanted.delay)
+
+
 def _log(stream: str, log: LogConfig) -> Iterator[tuple[str, str]]:
     yield f"{stream}_logfile", ", ".join(_target(target) for target in log.targets) or "NONE"
-    for name, value in zip(LogConfig._fields[1:], log[1:], strict=True):
-        option = name if name.startswith("capture") or name == "events_enabled" else f"logfile_{name}"
-        yield f"{stream}_{option}", _text(option, value)
+    for name in ("logfile_maxbytes", "logfile_backups", "capture_maxbytes", "events_enabled"):
+        yield f"{stream}_{name}", _text(name, getattr(log, name.removeprefix("logfile_")))
+    yield f"{stream}_logfile_rotate", every_text(log.every)
+    yield f"{stream}_logfile_compress", log.compress or "none"
+    yield f"{stream}_logfile_format", "json" if log.form.json else "plain"
+    yield f"{stream}_logfile_timestamp", {"": "false", ISO: "true"}.get(log.form.timestamp, log.form.timestamp)
+    if log.form.prefix:
+        yield f"{stream}_logfile_prefix", log.form.prefix
 
 
 def _target(target: LogTarget) -> str:
+    if target.kind is TargetKind.REMOTE:
+        return f"syslog @{target.path}"
     return target.path or target.kind.value.replace("auto", "AUTO")
+
+
+def _syslog(told: Syslog) -> Iterator[tuple[str, str]]:
+    yield "syslog_facility", word_for(FACILITIES, told.facility)
+    if told.tag:
+        yield "syslog_tag", told.tag
+    yield "syslog_stdout_priority", word_for(SEVERITIES, told.stdout)
+    yield "syslog_stderr_priority", word_for(SEVERITIES, told.stderr)
 
 
 #: Fields of Sandbox that are not written as they are kept.
@@ -129,6 +187,6 @@ def _default(name: str, config: ProcessConfig) -> str | None:
     row: Row | None = ROWS["program"].get(name.lower())
     if row is None or row.default is None:
         return None
-    if row.find is not None or row.field in ("sandbox", "restart"):
+    if row.find is not None or row.field.rpartition(".")[2] in _AS_WRITTEN:
         return row.default
     return row.default if name == "limits_unsupported" else _text(name, row.read(row.default))

@@ -90,17 +90,24 @@ type Run (
   cgroup: ?string
 )
 
+# An option and, where it is written, file and line; with the section, if that is not the process's own. `environment`
+# comes once for each variable.
 type Setting (
   name: string,
-  value: string
+  value: string,
+  file: ?string,
+  line: ?int,
+  section: ?string
 )
 
 # A process: its options that are not the default, and what the kernel says of its child (pid 0: there is none). Values
-# of variables and credentials are in neither.
+# of variables and credentials are in neither. Not current: the files say something else by now, and an update has not
+# been made; nothing has a place then.
 type Effective (
   name: string,
   group: string,
   pid: int,
+  current: bool,
   options: []Setting,
   in_force: []Setting
 )
@@ -145,6 +152,8 @@ method WriteStdin(name: string, data: string) -> ()
 # The reply carries a read-only descriptor of the log (SCM_RIGHTS). Without a name: the daemon's own log.
 method OpenLog(name: ?string, channel: ?string) -> (path: string)
 method ClearLogs(name: ?string) -> (results: []Result)
+# Rotates now what is not empty, once each file; without a name: the daemon's own log.
+method RotateLogs(name: ?string) -> (results: []Result)
 method ReopenLogs() -> ()
 
 # Reread parses and compares; Update does the same and makes it so, for all groups when none is named. A process whose
@@ -180,7 +189,8 @@ LEVELS = {
     "GetState": Level.OPERATE, "List": Level.OPERATE, "ListConfigs": Level.OPERATE, "Cat": Level.OPERATE,
     "Start": Level.OPERATE, "Stop": Level.OPERATE, "Signal": Level.OPERATE, "ListRuns": Level.OPERATE,
     "Freeze": Level.OPERATE, "Thaw": Level.OPERATE, "WriteStdin": Level.ADMIN, "OpenLog": Level.OPERATE,
-    "ClearLogs": Level.ADMIN, "ReopenLogs": Level.OPERATE, "Reread": Level.OPERATE, "Update": Level.ADMIN,
+    "ClearLogs": Level.ADMIN, "RotateLogs": Level.ADMIN, "ReopenLogs": Level.OPERATE, "Reread": Level.OPERATE,
+    "Update": Level.ADMIN,
     "AddGroup": Level.ADMIN, "RemoveGroup": Level.ADMIN, "Shutdown": Level.ADMIN, "SendEvent": Level.ADMIN,
     "OpenFace": Level.FACE, "OpenConnection": Level.FACE,
 }

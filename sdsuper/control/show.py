@@ -80,9 +80,11 @@ def config(process: ProcessConfig, group: GroupConfig, in_use: bool) -> dict[str
 def _log(log: LogConfig) -> dict[str, Any]:
     kinds = {target.kind for target in log.targets}
     first = next((target for target in log.targets if target.kind in (TargetKind.FILE, TargetKind.AUTO,
-                                                                       TargetKind.CONSOLE)), None)
+                                                                       TargetKind.MEMORY, TargetKind.CONSOLE)), None)
+    names = {TargetKind.AUTO: "AUTO", TargetKind.MEMORY: "memory"}
     return {
-        "logfile": "" if first is None else first.path or "AUTO", "maxbytes": log.maxbytes, "backups": log.backups,
+        "logfile": "" if first is None else first.path or names[first.kind],
+        "maxbytes": log.maxbytes, "backups": log.backups,
         "capture_maxbytes": log.capture_maxbytes, "events_enabled": log.events_enabled,
-        "syslog": bool(kinds & {TargetKind.SYSLOG, TargetKind.JOURNAL}),
+        "syslog": bool(kinds & {TargetKind.SYSLOG, TargetKind.JOURNAL, TargetKind.REMOTE}),
     }

@@ -8,6 +8,7 @@ from binascii import crc32
 from collections.abc import Iterable
 from enum import Enum
 
+from sdsuper.config.lifecycle import ReadyKind
 from sdsuper.config.model import UNLIMITED, AutoRestart, GroupConfig, LimitAction, ProcessConfig, Restart
 from sdsuper.core.vocabulary import Exit, Process
 
@@ -48,6 +49,17 @@ def after_failed_start(policy: ProcessConfig, tries: int) -> Verdict:
 def after_lack(policy: ProcessConfig) -> Verdict:
     """What follows a start that the machine lacked something for: it is tried until it works."""
     return Verdict.RETRY if policy.restart.limit else Verdict.REST
+
+
+def awaited(policy: ProcessConfig) -> bool:
+    """Whether a process is RUNNING when it is ready, and not after startsecs."""
+    ready = policy.readiness
+    return ready.kind is not ReadyKind.STARTSECS or ready.pidfile is not None or policy.health.startup is not None
+
+
+def ready_seconds(policy: ProcessConfig) -> int:
+    """How many seconds a process whose readiness is awaited may take for it; 0: as long as it takes."""
+    return policy.readiness.timeout if policy.health.startup is None else policy.health.startup_seconds
 
 
 def good(policy: ProcessConfig, seconds: float) -> bool:
@@ -131,5 +143,9 @@ def stop_seconds(groups: Iterable[GroupConfig]) -> int:
     """How long it takes at the most until everything has been asked to stop with every stop signal and then killed, one
     group after the other.
     """
-    return sum(max((len(process.stopsignals) * max(process.stopwaitsecs, 1) for process in group.processes), default=0)
-               for group in groups)
+    return sum(max(map(_stop_seconds, group.processes), default=0) for group in groups)
+
+
+def _stop_seconds(policy: ProcessConfig) -> int:
+    hooks = (policy.hooks.pre_stop, policy.hooks.post_stop)
+    return len(policy.stopsignals) * max(policy.stopwaitsecs, 1) + policy.hooks.timeout * sum(map(bool, hooks))

@@ -4,32 +4,16 @@ Promises: every change goes through `feed`; orders are Supervisor's (priority, t
 looking at all processes. Must not: act, read a clock, hand out records that change under the reader.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import heappop, heappush
 from typing import NamedTuple
 
 from sdsuper.config.model import GroupConfig, ProcessConfig
+from sdsuper.core.dependencies import Dependencies, Inputs
 from sdsuper.core.machine import step
-from sdsuper.core.vocabulary import RESTING_STATES, Effect, Elapsed, Input, Process
+from sdsuper.core.slot import Key, Slot, display_name
+from sdsuper.core.vocabulary import Effect, Elapsed, Input, Phase, Process, Start, Stop
 from sdsuper.errors import Refusal
-
-#: (group, process)
-Key = tuple[str, str]
-
-
-class Slot:
-    """A process of the roster: its configuration, its record, and the group it is in."""
-
-    __slots__ = ("__weakref__", "config", "group", "key", "process")
-
-    def __init__(self, group: str, config: ProcessConfig) -> None:
-        self.group, self.config, self.process = group, config, Process()
-        self.key: Key = (group, config.name)
-
-    @property
-    def resting(self) -> bool:
-        """Whether it may be removed."""
-        return self.process.state in RESTING_STATES
 
 
 class Selection(NamedTuple):
@@ -39,11 +23,6 @@ class Selection(NamedTuple):
     single: bool
 
 
-def display_name(group: str, name: str) -> str:
-    """`web` for the only process of a group of its own name, else `group:web`, as supervisorctl prints it."""
-    return name if group == name else f"{group}:{name}"
-
-
 class Roster:
     """The groups and processes of one daemon. Not thread-safe; the engine owns it."""
 
@@ -51,6 +30,10 @@ class Roster:
         self._groups: dict[str, GroupConfig] = {}
         self._members: dict[str, dict[str, Slot]] = {}
         self._deadlines: list[tuple[float, int, Key]] = []
+        self._slots: dict[Key, Slot] = {}
+        self.dependencies = Dependencies(self._slots)
+        self._renew = False
+        self._following: Inputs = []
 
     # ---- members --------------------------------------------------------------------------------------------------
 
@@ -73,31 +56,39 @@ class Roster:
 
     def get(self, key: Key) -> Slot | None:
         """The process of that name, if it is (still) there."""
-        return self._members.get(key[0], {}).get(key[1])
+        return self._slots.get(key)
 
     def set_group(self, config: GroupConfig) -> None:
         """Add a group with its processes, or take over the changed fields of one. Members of an active group stay as
         they are.
         """
         if config.name not in self._groups:
-            self._members[config.name] = {c.name: Slot(config.name, c) for c in config.processes}
+            members = self._members[config.name] = {c.name: Slot(config.name, c) for c in config.processes}
+            self._slots.update({slot.key: slot for slot in members.values()})
+            self._renew = True
         self._groups[config.name] = config
 
     def remove_group(self, name: str) -> None:
         """Forget a group; its processes must be resting."""
+        for slot in self._members[name].values():
+            del self._slots[slot.key]
         del self._groups[name], self._members[name]
+        self._renew = True
 
     def set_process(self, group: str, config: ProcessConfig) -> Slot:
         """Add a process to a group, or give it a new configuration, which holds from its next step on."""
         slot = self._members[group].get(config.name)
         if slot is None:
             slot = self._members[group][config.name] = Slot(group, config)
+            self._slots[slot.key] = slot
         slot.config = config
+        self._renew = True
         return slot
 
     def remove_process(self, key: Key) -> None:
         """Forget a process; it must be resting."""
-        del self._members[key[0]][key[1]]
+        del self._members[key[0]][key[1]], self._slots[key]
+        self._renew = True
 
     def listed(self, name: str | None) -> list[Slot]:
         """The processes that `name` means (None: all), by group and name. Raises Refusal BAD_NAME."""
@@ -133,13 +124,57 @@ class Roster:
     # ---- life -----------------------------------------------------------------------------------------------------
 
     def feed(self, slot: Slot, input: Input, now: float) -> list[Effect]:
-        """Let one process take an input; returns what is to be done."""
+        """Let one process take an input; returns what is to be done. What follows for others is in `following`."""
+        self._keep_up()
+        if self.dependencies:
+            if type(input) is Stop:
+                first = self.dependencies.hold(slot, input)
+                if first is not None:
+                    self._following += first
+                    return []
+            elif type(input) is Start:
+                self.dependencies.wanted_up(slot.key)
         before = slot.process
         slot.process, effects = step(before, input, slot.config, now)
         deadline = slot.process.deadline
         if deadline is not None and deadline != before.deadline:
             heappush(self._deadlines, (deadline, slot.process.run, slot.key))
+        if self.dependencies:
+            self._follow(slot, before, type(input) is Start)
         return effects
+
+    def _follow(self, slot: Slot, before: Process, wanted: bool) -> None:
+        """Work out what a change means for others, and for a process that has begun to wait."""
+        if slot.process.phase is Phase.WAITING and before.run != slot.process.run:
+            first = self.dependencies.pull(slot) if wanted else []
+            self._following += first or self.dependencies.look(slot)
+        self._following += self.dependencies.changed(slot, before)
+
+    def following(self) -> Inputs:
+        """The inputs that what has been fed leads to, in order; to be fed next, and told once."""
+        self._keep_up()
+        found, self._following = self._following, []
+        return found
+
+    def _keep_up(self) -> None:
+        """Take the set of processes and their needs as they are now."""
+        if self._renew:
+            self._renew = False
+            self.dependencies.renew()
+            for slot in self._slots.values():
+                if slot.process.phase is Phase.WAITING:
+                    self._following += self.dependencies.look(slot)
+
+    def stops(self, slots: Sequence[Slot]) -> Inputs:
+        """The inputs that stop these processes (in start order): the last one first, for those of a high priority
+        number are stopped before what they may need, and each before what it depends on.
+        """
+        return [(slot, Stop()) for slot in self.stop_order(reversed(slots))]
+
+    def stop_order(self, slots: Iterable[Slot]) -> list[Slot]:
+        """The same processes, each behind those that depend on it."""
+        self._keep_up()
+        return self.dependencies.stop_order(slots)
 
     def next_deadline(self) -> float | None:
         """The earliest deadline, or None. What a process no longer waits for is dropped here."""
@@ -163,22 +198,27 @@ class Roster:
 
 
 class StopOrder:
-    """Stopping in classes: groups of the highest priority number first, the next class once the last one is down.
+    """Stopping in classes: groups of the highest priority number first, the next class once the last one is down. What
+    others depend on is not stopped in an earlier class than they are.
 
     Groups of equal priority stop together (Supervisor takes them one by one). Feed it with `done`; it answers with the
     processes to stop next, the newest-started first.
     """
 
     def __init__(self, roster: Roster, slots: Iterable[Slot]) -> None:
+        up = [slot for slot in slots if not slot.resting]
         classes: dict[int, dict[Key, Slot]] = {}
-        for slot in slots:
-            if not slot.resting:
-                classes.setdefault(roster.groups[slot.group].priority, {})[slot.key] = slot
+        turn: dict[Key, int] = {}
+        for slot in roster.stop_order(reversed(up)):
+            dependents = roster.dependencies.dependents(slot.key)
+            turn[slot.key] = min([roster.groups[slot.group].priority,
+                                  *(turn[other.key] for other in dependents if other.key in turn)])
+            classes.setdefault(turn[slot.key], {})[slot.key] = slot
         self._classes = [classes[priority] for priority in sorted(classes)]
 
     def next(self) -> list[Slot]:
         """The first class to stop; the later ones come from `done`."""
-        return list(reversed(self._classes[-1].values())) if self._classes else []
+        return list(self._classes[-1].values()) if self._classes else []
 
     def later(self) -> list[Slot]:
         """The processes of all classes but the first."""
@@ -203,5 +243,5 @@ class StopOrder:
 
     @property
     def waiting(self) -> list[Slot]:
-        """The processes of the present class that are not down yet."""
-        return list(self._classes[-1].values()) if self._classes else []
+        """The processes of the present class that are not down yet, in start order."""
+        return list(reversed(self._classes[-1].values())) if self._classes else []

@@ -39,6 +39,23 @@ class Goal(Enum):
     UP = "up"
 
 
+class Phase(Enum):
+    """What a process in STARTING or STOPPING is at, where that is not its child."""
+
+    CHILD = "child"
+    WAITING = "waiting"        # for what it depends on, before there is a child
+    HOOK = "hook"              # a hook runs: before the child is made, or before it is sent a signal
+
+
+class Hook(Enum):
+    """When a hook runs. The value is the first part of the option's name."""
+
+    PRE_START = "pre_start"
+    POST_START = "post_start"
+    PRE_STOP = "pre_stop"
+    POST_STOP = "post_stop"
+
+
 class Exit(NamedTuple):
     """How a child ended: an exit code (0 to 255), or -1 and the signal that ended it. `oom`: for lack of memory."""
 
@@ -75,7 +92,9 @@ class Process(NamedTuple):
     `lacking` is whether this run has; `restarts` are the newest starts by itself since somebody wanted one, as many as
     `restart_limit` has to know of. `rung` counts the signals sent by the stop ladder, `started` and `ended` are of the
     newest run (0.0: never). `pid` is 0 without a child. `reaped`: in STOPPING the leader has ended and only the rest of
-    its tree is waited for; `pid` is then history, good for events and not for signals.
+    its tree is waited for; `pid` is then history, good for events and not for signals. `settled`: this run has been
+    RUNNING. `fault` is why the daemon itself ends this run to make another one of it. `healthy` and `ready` are what its
+    checks say, None where there are none, or no verdict yet; `trouble` is why one of them is False.
     """
 
     state: State = State.STOPPED
@@ -93,6 +112,19 @@ class Process(NamedTuple):
     ended: float = 0.0
     exit: Exit | None = None
     spawnerr: str = ""
+    phase: Phase = Phase.CHILD
+    settled: bool = False
+    fault: str = ""
+    healthy: bool | None = None
+    ready: bool | None = None
+    trouble: str = ""
+
+    @property
+    def health(self) -> str:
+        """What its checks say in a word: `unhealthy`, `unready`, `healthy`, or `unknown`."""
+        if self.healthy is False or self.ready is False:
+            return "unhealthy" if self.healthy is False else "unready"
+        return "healthy" if self.healthy or self.ready else "unknown"
 
     @property
     def attempts(self) -> int:
@@ -107,9 +139,12 @@ class Start(NamedTuple):
 
 
 class Stop(NamedTuple):
-    """The process is wanted down. `shutdown`: because the daemon ends, where BACKOFF becomes FATAL as in Supervisor."""
+    """The process is wanted down. `shutdown`: because the daemon ends, where BACKOFF becomes FATAL as in Supervisor.
+    `again`: for a while, and then up again.
+    """
 
     shutdown: bool = False
+    again: bool = False
 
 
 class Spawned(NamedTuple):
@@ -162,7 +197,59 @@ class SignalFailed(NamedTuple):
     reason: str
 
 
-Input = Start | Stop | Spawned | SpawnFailed | LaunchFailed | Exited | Emptied | Elapsed | SignalFailed
+class Cleared(NamedTuple):
+    """Everything that the process depends on is there."""
+
+    run: int
+
+
+class Blocked(NamedTuple):
+    """Something that the process depends on cannot be had, and its options say not to wait."""
+
+    run: int
+    reason: str
+
+
+class HookDone(NamedTuple):
+    """A hook is over; `reason` is why it has failed, or empty."""
+
+    run: int
+    hook: Hook
+    reason: str = ""
+
+
+class Ready(NamedTuple):
+    """The program says, or is seen, to be ready; `how` in words."""
+
+    run: int
+    how: str
+
+
+class Faulty(NamedTuple):
+    """The daemon's own checks say that this run has to end, and another one to be made."""
+
+    run: int
+    reason: str
+
+
+class Moved(NamedTuple):
+    """The leader of the run is another process now."""
+
+    run: int
+    pid: int
+
+
+class Checked(NamedTuple):
+    """What the checks of a run say of it has changed. `reason` is why one of them says no."""
+
+    run: int
+    healthy: bool | None
+    reason: str
+    ready: bool | None = None
+
+
+Input = (Start | Stop | Spawned | SpawnFailed | LaunchFailed | Exited | Emptied | Elapsed | SignalFailed | Cleared
+         | Blocked | HookDone | Ready | Faulty | Moved | Checked)
 
 
 # ---- effects ------------------------------------------------------------------------------------------------------
@@ -198,6 +285,31 @@ class Publish(NamedTuple):
     expected: bool
 
 
+class PublishHealth(NamedTuple):
+    """A change of what the checks of a run say, in words of `Process.health`."""
+
+    run: int
+    before: str
+    health: str
+    reason: str
+
+
+class RunHook(NamedTuple):
+    """Run a hook, after whatever other hook of the process still runs. Answered by HookDone, whatever comes of it.
+    `exit` is how the run has ended, if it has.
+    """
+
+    run: int
+    hook: Hook
+    exit: Exit | None = None
+
+
+class EndHook(NamedTuple):
+    """End the hook that a start or a stop waits for; nobody does any more."""
+
+    run: int
+
+
 class Say(NamedTuple):
     """A line for the daemon's log; level is one of logs/main.py's."""
 
@@ -205,4 +317,4 @@ class Say(NamedTuple):
     text: str
 
 
-Effect = Spawn | Signal | Kill | Publish | Say
+Effect = Spawn | Signal | Kill | Publish | PublishHealth | RunHook | EndHook | Say

@@ -10,7 +10,7 @@ from time import time
 from sdsuper.config.model import LogConfig
 from sdsuper.config.reload import captured
 from sdsuper.control.server import Call
-from sdsuper.core.roster import Slot
+from sdsuper.core.slot import Slot
 from sdsuper.core.vocabulary import Publish
 from sdsuper.engine.listeners import Listeners
 from sdsuper.engine.supervise import GROUP_ADDED, GROUP_REMOVED, GROUP_RENEWED, Engine
@@ -34,7 +34,7 @@ class Announcements:
         self._slices: dict[int, int] = {}          # period of a subscribed tick -> the slice we are in
         self._timer: Timer | None = None
         engine.group_listeners.append(self._group_heard)
-        engine.tap = self._tap
+        engine.making.taps.append(self._tap)
 
     def state_heard(self, slot: Slot, change: Publish) -> None:
         """A change of state was published."""

@@ -13,14 +13,16 @@ from sdsuper.config.model import Model
 from sdsuper.config.values import signal_number
 from sdsuper.control import show
 from sdsuper.control.server import Call
-from sdsuper.core.roster import Slot
-from sdsuper.core.vocabulary import CHILD_STATES, UP_STATES, Start, State, Stop
+from sdsuper.core.slot import Slot
+from sdsuper.core.vocabulary import CHILD_STATES, UP_STATES, Start, State
 from sdsuper.engine.listing import Listing
+from sdsuper.engine.outputs import CHANNELS
 from sdsuper.engine.supervise import Engine
 from sdsuper.engine.update import Updates
 from sdsuper.engine.waiting import Waiting, result, started, stopped
 from sdsuper.errors import ConfigError, Refusal, SpawnError
 from sdsuper.logs import opening
+from sdsuper.logs.sinks import FileSink
 from sdsuper.system.process import NotFound
 
 API_VERSION = "3.0"       # of Supervisor's XML-RPC, which supervisorctl checks
@@ -61,7 +63,8 @@ class Commands:
         self._methods: dict[str, Callable[[Call], None]] = {
             "GetState": self._get_state, "List": self._list, "ListConfigs": self._list_configs, "Start": self._start,
             "Stop": self._stop, "Signal": self._signal, "WriteStdin": self._write_stdin, "OpenLog": self._open_log,
-            "ClearLogs": self._clear_logs, "ReopenLogs": self._reopen_logs, "Reread": self._reread,
+            "ClearLogs": self._clear_logs, "RotateLogs": self._rotate_logs, "ReopenLogs": self._reopen_logs,
+            "Reread": self._reread,
             "Update": self._update, "AddGroup": self._add_group,
             "RemoveGroup": self._remove_group, "Shutdown": self._shutdown,
         }
@@ -136,7 +139,7 @@ class Commands:
         """Why a process will not be started: fault and detail."""
         state = slot.process.state
         try:
-            self._engine.check_command(slot)
+            self._engine.launching.check_command(slot)
         except NotFound as error:
             return "NO_FILE", str(error)
         except SpawnError as error:
@@ -155,8 +158,7 @@ class Commands:
         if single and not up:
             call.reply({"results": [result(slots[0], "NOT_RUNNING", slots[0].config.name)]})
             return
-        # the last one first: those of a high priority number are stopped before what they may depend on
-        inputs = [(slot, Stop()) for slot in reversed(up)]
+        inputs = self._engine.roster.stops(up)
 
         def done(outcomes: list[str]) -> None:
             call.reply({"results": [result(slot, fault) for slot, fault in zip(up, outcomes, strict=True)]})
@@ -229,8 +231,9 @@ class Commands:
             path, user = self._engine.outputs.path(slot.key, channel), slot.config.user
         if not path:
             raise Refusal("NO_FILE", name or "the daemon's log")
+        memory = None if name is None else self._engine.outputs.memory(slot.key, channel)
         try:
-            fd = opening.open_read(path, user)
+            fd = memory.open_copy() if memory is not None else opening.open_read(path, user)
         except FileNotFoundError:
             raise Refusal("NO_FILE", path) from None
         except OSError as error:
@@ -261,9 +264,43 @@ class Commands:
                 file = self._engine.outputs.file(slot.key, channel)
                 if file is not None:
                     file.clear()
+                memory = self._engine.outputs.memory(slot.key, channel)
+                if memory is not None:
+                    memory.clear()
         except OSError as error:
             return result(slot, "FAILED", f"{slot.config.name}: {error.strerror}")
         return result(slot, "SUCCESS")
+
+    def _rotate_logs(self, call: Call) -> None:
+        name = call.parameters.get("name")
+        if name is None:
+            own = self._engine.log.file
+            if own is None:
+                raise Refusal("NO_FILE")
+            try:
+                own.rotate()
+            except OSError as error:
+                raise Refusal("FAILED", f"{own.path}: {error.strerror}") from None
+            call.reply({"results": []})
+            return
+        done: dict[str, str] = {}           # path -> what went wrong: of a file that many share there is one rotation
+        slots = self._engine.roster.select(name).slots
+        call.reply({"results": [self._rotate(slot, done) for slot in slots]})
+
+    def _rotate(self, slot: Slot, done: dict[str, str]) -> dict[str, Any]:
+        files = [file for channel in CHANNELS for file in self._engine.outputs.sinks(slot.key, channel)
+                 if isinstance(file, FileSink)]
+        for file in files:
+            if file.path not in done:
+                try:
+                    file.rotate()
+                    done[file.path] = ""
+                except OSError as error:
+                    done[file.path] = f"{file.path}: {error.strerror}"
+        if not files:
+            return result(slot, "NO_FILE", slot.config.name)
+        wrong = next(filter(None, (done[file.path] for file in files)), "")
+        return result(slot, "FAILED", wrong) if wrong else result(slot, "SUCCESS")
 
     def _reopen_logs(self, call: Call) -> None:
         self._daemon.reopen_logs()

@@ -9,11 +9,12 @@ Made by root, in a directory that only root writes; a directory belongs to the p
 """
 
 import os
-from errno import EACCES, EEXIST, EFBIG, EINVAL, EISDIR, ELOOP, EPERM
+from errno import EACCES, EEXIST, EINVAL, EISDIR, ELOOP, EPERM
 from stat import S_IMODE, S_ISDIR, S_ISREG
 
 from sdsuper.config.model import User
 from sdsuper.errors import LACKS, SpawnError
+from sdsuper.logs.opening import contents
 
 MOST_BYTES = 1 << 20
 _MOST_LEFT = 1000       # entries that are removed from a directory; a program could have made any number
@@ -28,13 +29,7 @@ def read_secret(path: str) -> bytes:
         status = os.fstat(fd)
         if not S_ISREG(status.st_mode):
             raise OSError(EINVAL, "is not a regular file", path)
-        with open(fd, "rb", buffering=0, closefd=False) as file:
-            content = file.read(MOST_BYTES + 1) or b""
-            while len(content) <= MOST_BYTES and (more := file.read(MOST_BYTES + 1 - len(content))):
-                content += more
-        if len(content) > MOST_BYTES:
-            raise OSError(EFBIG, f"has more than {MOST_BYTES >> 20} MiB", path)
-        return content
+        return contents(fd, path, MOST_BYTES)
     finally:
         os.close(fd)
 

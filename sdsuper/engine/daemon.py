@@ -15,21 +15,27 @@ from socket import socket
 from time import monotonic
 
 from sdsuper.config.model import Model, Problem, Severity
-from sdsuper.control.server import Server, listen, make_directory
+from sdsuper.control.server import Server, listen
 from sdsuper.core.policy import resigned, stop_seconds
-from sdsuper.core.roster import Slot, StopOrder
+from sdsuper.core.roster import StopOrder
+from sdsuper.core.slot import Slot
 from sdsuper.core.vocabulary import Publish, State, Stop
 from sdsuper.engine import entries
 from sdsuper.engine.announce import Announcements
+from sdsuper.engine.becoming import become_user, to_background
+from sdsuper.engine.carriers import Carriers
 from sdsuper.engine.cat import CatCommand
 from sdsuper.engine.commands import Commands
+from sdsuper.engine.errands import Errands
 from sdsuper.engine.face import Face, Listener, bind
 from sdsuper.engine.fastcgi import FastCgi
+from sdsuper.engine.hooks import Hooks
 from sdsuper.engine.launching import Surroundings
 from sdsuper.engine.listeners import Listeners
 from sdsuper.engine.outputs import Outputs
 from sdsuper.engine.ownlog import OwnLog
 from sdsuper.engine.pidfile import Pidfile
+from sdsuper.engine.readiness import Readiness
 from sdsuper.engine.resources import Resources
 from sdsuper.engine.runs import RunCommands
 from sdsuper.engine.service import Service
@@ -37,6 +43,7 @@ from sdsuper.engine.supervise import Engine
 from sdsuper.engine.trees import Trees
 from sdsuper.engine.update import Updates
 from sdsuper.engine.waiting import Waiting
+from sdsuper.engine.watching import Watching
 from sdsuper.errors import ConfigError, StartError
 from sdsuper.logs.journal import Journal
 from sdsuper.logs.main import MainLog
@@ -50,7 +57,6 @@ from sdsuper.system.sockets import Passed
 #: Meant for the daemon alone; a program that got them would speak to systemd in the daemon's name.
 PRIVATE = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "FDSTORE",
            "INVOCATION_ID", "CREDENTIALS_DIRECTORY", "JOURNAL_STREAM", "MANAGERPID", "SYSTEMD_EXEC_PID")
-CONSOLE_WAIT = 2.0                 # seconds at the end for who reads our stdout and stderr
 WAITING_REPORT = 3.0               # seconds between two lines that say whom the shutdown waits for
 
 
@@ -64,7 +70,7 @@ class Daemon:
         self._environment = {key: value for key, value in environment.items() if key not in PRIVATE}
         self._systemd = {key: environment[key] for key in PRIVATE if key in environment}
         self._consoles: dict[int, ConsoleSink] = {}
-        self._journal = Journal()
+        self._journal, self._carriers = Journal(), Carriers(model.supervisord)
         self._order: StopOrder | None = None
         self._server: Server | None = None
         self._face: Face | None = None
@@ -88,7 +94,7 @@ class Daemon:
         if not self._foreground:
             self.log.write("info", "daemonizing the supervisord process")
             self.log.flush()
-            _to_background()
+            to_background()
             for sink in self._consoles.values():
                 sink.renew()            # it was the terminal's, now it is /dev/null
         self._loop = Loop()
@@ -102,12 +108,10 @@ class Daemon:
             if self._server is not None:
                 self._server.close()
                 self._engine.close()
+                self._readiness.close()
             self._pidfile.remove()
             self.log.flush()
-            deadline = monotonic() + CONSOLE_WAIT
-            self._journal.flush_last(deadline)
-            for sink in self._consoles.values():
-                sink.flush_last(deadline)
+            self._carriers.close(self._journal, self._consoles.values())
             self._loop.close()
         return 0
 
@@ -118,14 +122,15 @@ class Daemon:
         settings = self.model.supervisord
         for path in ("/dev/stdout", "/dev/stderr"):
             self._console(path)         # what root was given as stdout another user may not be able to open again
-        self._drop_privileges()
+        become_user(settings, self.log)
         if settings.directory is not None:
             try:
                 os.chdir(settings.directory)
             except OSError as error:
                 raise StartError(f"can't chdir into {settings.directory!r}: {error.strerror}") from None
         os.umask(settings.umask)
-        own = OwnLog(settings, self._journal, self._console, self._systemd.get("JOURNAL_STREAM"), _complain)
+        own = OwnLog(settings, self._journal, self._console, self._systemd.get("JOURNAL_STREAM"), _complain,
+                     self._carriers.relay)
         own.open(self.log, self._foreground)
         self._pidfile = Pidfile(settings.pidfile)
         try:
@@ -144,26 +149,6 @@ class Daemon:
             self._pidfile.remove()
             raise
 
-    def _drop_privileges(self) -> None:
-        user = self.model.supervisord.user
-        if user is None:
-            if os.geteuid() == 0:
-                self.log.write("critical", "running as root, and [supervisord] has no user=: programs without a user= "
-                                           "of their own run as root, too; user=root says that this is meant")
-            return
-        if user.uid == os.getuid():
-            return
-        if os.geteuid() != 0:
-            raise StartError("Can't drop privilege as nonroot user")
-        make_directory(self.model.supervisord.control_socket, user.uid, user.gid)
-        try:
-            os.setgroups(user.groups)
-            os.setresgid(user.gid, user.gid, user.gid)
-            os.setresuid(user.uid, user.uid, user.uid)
-        except OSError as error:
-            raise StartError(f"cannot become user {user.name}: {error.strerror}") from None
-        self.log.write("info", f"Set uid to user {user.uid} succeeded")
-
     def _console(self, path: str) -> ConsoleSink:
         """The one sink of the daemon's stdout or stderr."""
         fd = 2 if path.endswith(("stderr", "/2")) else 1
@@ -181,30 +166,36 @@ class Daemon:
                                    f"of {cgroups.directory}")
         self._journal.attend(self._loop)
         copy = self._report if self.log.takes("debug") else None
-        outputs = Outputs(settings.childlogdir, settings.identifier, self._console, self._journal,
-                          self._report, copy)
+        outputs = Outputs(settings.childlogdir, settings.identifier, self._console, self._journal, self._report, copy,
+                          self._carriers.relay)
         if not settings.nocleanup:
             outputs.clean()
         url = self.model.servers[0].url if self.model.servers else None
-        environment = {**self._environment, "SUPERVISOR_ENABLED": "1"}
         trees = Trees(self._loop, cgroups, f"{os.getpid()}-{int(monotonic() * 1000)}")
         resources = Resources(self._loop, cgroups, self.log)
         self._engine = Engine(self._loop, self.log, self._launcher, trees, outputs, resources,
-                              Surroundings(environment, url, limits, settings.strip_ansi))
+                              Surroundings({**self._environment, "SUPERVISOR_ENABLED": "1"}, url, limits,
+                                           settings.strip_ansi))
+        self._carriers.attend(self._engine)
         for console in self._consoles.values():
             self._engine.attend(console)
         FastCgi(self._engine)
+        errands = Errands(self._engine)
+        self._hooks = Hooks(self._engine, errands)
+        self._readiness = Readiness(self._engine, f"{settings.control_socket}.notify")
         self._service = Service(self._loop, self.log, self._engine.roster, self._systemd, os.getpid())
         waiting = Waiting()
         self._listeners = Listeners(self._engine, self.identifier)
         self._announcements = Announcements(self._engine, self._listeners)
         self._engine.listeners += [self._announcements.state_heard, waiting.heard, self._service.heard, self._heard]
+        own = self.log.file
+        Watching(self._engine, errands, (settings.pidfile, own.path if own is not None else ""))
         self._updates = Updates(self, self._engine, waiting)
         commands = Commands(self, self._engine, self._updates, waiting)
         self._server = Server(self._loop, settings.control_socket, listener, settings.control_group, commands.handle,
                               settings.control_socket in self._passed.paths)
         self._face = Face(self._engine, self._server, listeners, settings)
-        commands.add("Cat", CatCommand(self._engine).cat)
+        commands.add("Cat", CatCommand(self._engine, lambda: self.model).cat)
         for name, method in RunCommands(self._engine).methods.items():
             commands.add(name, method)
         commands.add("SendEvent", self._announcements.send)
@@ -339,12 +330,13 @@ class Daemon:
         if self._order is not None and slot.resting:
             self._stop(self._order.done(slot))
             if self._order.finished:
-                self._loop.stop()
+                # in the next turn, for what this change leads to may be a hook
+                self._loop.soon(0, lambda: self._hooks.when_idle(self._loop.stop))
 
     def _report_waiting(self) -> None:
         if self._order is None or self._order.finished:
             self._service.stopping([], 0)
-            self._loop.stop()
+            self._hooks.when_idle(self._loop.stop)
             return
         names = [slot.config.name for slot in self._order.waiting]
         self._service.stopping(names, stop_seconds(self._engine.roster.groups.values()))
@@ -385,14 +377,3 @@ def _complain(text: str) -> None:
             os.write(2, f"{text}\n".encode(errors="backslashreplace")[:PIPE_BUF])
     except OSError:
         pass
-
-
-def _to_background() -> None:
-    """daemon(7)'s first steps: the parent ends with 0, the child leads a session and has no terminal."""
-    if os.fork():
-        os._exit(0)
-    os.setsid()
-    null = os.open("/dev/null", os.O_RDWR)
-    for fd in (0, 1, 2):
-        os.dup2(null, fd)
-    os.close(null)

@@ -4,7 +4,7 @@ Promises: a change of state is one entry with the identifier CHANGE, whatever el
 what they are (docs/journal.md has them). Must not: write anything. Source: systemd.journal-fields(7), MESSAGE_ID.
 """
 
-from sdsuper.core.roster import Slot
+from sdsuper.core.slot import Slot
 from sdsuper.core.vocabulary import CHILD_STATES, Emptied, Exited, Input, Publish, State, signal_name
 
 CHANGE = {"MESSAGE_ID": "64a1e988f17c49c0be65c7d1d6ef5d1c"}

@@ -9,7 +9,7 @@ import os
 import socket
 
 from sdsuper.config.model import FcgiSocket
-from sdsuper.core.roster import Slot
+from sdsuper.core.slot import Slot
 from sdsuper.core.vocabulary import Publish
 from sdsuper.engine.supervise import Engine
 from sdsuper.engine.trees import Run
@@ -25,15 +25,15 @@ class FastCgi:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._open: dict[Pool, tuple[FcgiSocket, socket.socket, tuple[int, int] | None]] = {}
-        engine.stdin_sources.append(self.give)
+        engine.making.givers.append(self._give)
         engine.listeners.append(self._heard)
 
-    def give(self, run: Run) -> int | None:
-        """A descriptor of the run's socket, None where it has none. Raises OSError, with the socket as file name."""
+    def _give(self, run: Run, _environment: dict[str, str], given: dict[str, int]) -> None:
+        """A run of a program with a socket gets it as its stdin. Raises OSError, with the socket as file name."""
         pool = run.slot.group, run.slot.config.program
         config = self._config(pool)
         if config is None:
-            return None
+            return
         opened = self._open.get(pool)
         if opened is not None and opened[0] != config:
             self._close(pool)
@@ -41,7 +41,7 @@ class FastCgi:
         if opened is None:
             opened = self._open[pool] = config, *_listen(config)
             self._engine.log.write("info", f"Creating socket {config.url}")
-        return os.dup(opened[1].fileno())
+        given["stdin"] = os.dup(opened[1].fileno())
 
     def _config(self, pool: Pool) -> FcgiSocket | None:
         group = self._engine.roster.groups.get(pool[0])

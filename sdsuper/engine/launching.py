@@ -1,7 +1,7 @@
 """What a child is started with: its command, environment, limits and descriptors.
 
 Promises: everything that a program's options and the daemon's surroundings say of a start is put together here. Must
-not: start anything, or open a file.
+not: start anything.
 """
 
 import errno
@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from sdsuper.config.model import ProcessConfig
 from sdsuper.config.values import split_command
-from sdsuper.core.roster import Slot
+from sdsuper.core.slot import Slot
+from sdsuper.engine.environment import Say, add_variables
 from sdsuper.engine.sandboxes import Sandboxes
 from sdsuper.engine.trees import Run
 from sdsuper.errors import LACKS, SpawnError
@@ -36,8 +37,10 @@ class Launching:
         self._inherited = system.environment_block(surroundings.environment)
         self.sandboxes = Sandboxes(surroundings.environment)
 
-    def own_environment(self, slot: Slot) -> dict[str, str]:
-        """What a process gets on top of, or instead of, what the daemon itself was given."""
+    def own_environment(self, slot: Slot, say: Say = lambda _level, _text: None) -> dict[str, str]:
+        """What a process gets on top of, or instead of, what the daemon itself was given. `say` hears of environment
+        files that it does without. Raises SpawnError for one that it needs.
+        """
         config, user = slot.config, slot.config.user
         own = {"SUPERVISOR_PROCESS_NAME": config.name, "SUPERVISOR_GROUP_NAME": slot.group}
         url = config.serverurl or self._surroundings.serverurl
@@ -45,7 +48,7 @@ class Launching:
             own["SUPERVISOR_SERVER_URL"] = url
         if config.user_environment and user is not None:
             own.update(HOME=user.home, USER=user.name, LOGNAME=user.name, SHELL=user.shell)
-        own.update(config.environment)
+        add_variables(own, config, self._surroundings.environment, say)
         return own
 
     def environment(self, own: dict[str, str]) -> bytes:
@@ -65,7 +68,19 @@ class Launching:
             raise SpawnError(f"can't parse command '{slot.config.command}': {error}") from None
         if not argv:
             raise SpawnError("command is empty")
-        return system.resolve_command(argv[0], own.get("PATH", self._surroundings.environment.get("PATH"))), argv
+        return self.find(argv[0], own), argv
+
+    def find(self, name: str, own: Mapping[str, str]) -> str:
+        """The file that a first word names with this environment. Raises SpawnError, NotFound."""
+        return system.resolve_command(name, own.get("PATH", self._surroundings.environment.get("PATH")))
+
+    def check_command(self, slot: Slot) -> None:
+        """Whether there is a command to start. Raises NotFound, or SpawnError for what is there but cannot be run."""
+        try:
+            own = self.own_environment(slot)
+        except SpawnError:
+            return              # where the command would be found is not known; the start itself says why
+        self.command(slot, own)
 
     def launch(self, run: Run, path: str, argv: list[str], environment: bytes,
                writers: Mapping[str, int]) -> system.Launch:
@@ -78,7 +93,8 @@ class Launching:
             user=config.user, nice=config.nice, rlimits=self._limits(config), cgroup=run.tree,
             stdin=writers.get("stdin"), stdout=writers.get("stdout"),
             stderr=system.SAME_AS_STDOUT if config.redirect_stderr else writers.get("stderr"),
-            no_new_privs=sandbox is not None and sandbox.no_new_privs, steps=self.sandboxes.steps(run))
+            no_new_privs=sandbox is not None and sandbox.no_new_privs, steps=self.sandboxes.steps(run),
+            ready=(writers["ready"], int(config.readiness.detail)) if "ready" in writers else None)
 
     def _limits(self, config: ProcessConfig) -> tuple[tuple[int, int, int], ...]:
         if not config.rlimits:

@@ -11,7 +11,7 @@ from functools import partial
 from time import monotonic
 
 from sdsuper.config.model import GroupConfig, GroupKind
-from sdsuper.core.roster import Key, Slot
+from sdsuper.core.slot import Key, Slot
 from sdsuper.core.vocabulary import RESTING_STATES, Publish, State
 from sdsuper.engine.supervise import GROUP_REMOVED, Engine
 from sdsuper.engine.trees import Run
@@ -92,7 +92,7 @@ class Listeners:
         self._reported: dict[Pool, int] = {}               # lost events that the log has, where that is not long ago
         self._stops: list[_Stop] = []                      # listeners that are to be stopped when their work is done
         self._next_serial = 0
-        engine.stdin_sources.append(self._make_stdin)
+        engine.making.givers.append(self._give_stdin)
         engine.group_listeners.append(self.group_heard)
 
     # ---- events ---------------------------------------------------------------------------------------------------
@@ -193,20 +193,19 @@ class Listeners:
 
     # ---- runs -----------------------------------------------------------------------------------------------------
 
-    def _make_stdin(self, run: Run) -> int | None:
+    def _give_stdin(self, run: Run, _environment: dict[str, str], given: dict[str, int]) -> None:
         """A pipe for a new run of a listener. Raises OSError."""
         pool = self._pools.get(run.slot.group)
         if pool is None:
-            return None
+            return
         self._end(run.slot.key)
-        reader, writer = os.pipe2(os.O_CLOEXEC)
+        given["stdin"], writer = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(writer, False)
         life = Life(run, pool, writer, self._engine.launching.strip_ansi, self._hear)
         self._lives[run.slot.key] = life
         lives = self._by_pool.setdefault(pool, [])
         lives.append(life)
         lives.sort(key=lambda life: (life.run.slot.config.priority, life.name))
-        return reader
 
     def life(self, run: Run) -> Life | None:
         """The listener's part of a run; None for any other program."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from sdsuper.control.show import shown, uptime, waiting
-from sdsuper.core.roster import Slot
+from sdsuper.core.slot import Slot
 from sdsuper.core.vocabulary import Process, State
 from sdsuper.engine.outputs import Outputs
 from sdsuper.engine.resources import Resources

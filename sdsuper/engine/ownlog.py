@@ -1,30 +1,44 @@
-"""Where the daemon's own log goes: files, consoles, syslog, and the journal with its fields.
+"""Where the daemon's own log goes: files, consoles, syslog, and the journal and syslog servers with its fields.
 
-Promises: in the journal a line has no date of its own, its level is the priority, and it is there once. Must not: write
-lines.
+Promises: in the journal and on a server a line has no date of its own, its level is the priority, and it is there
+once. Must not: write lines.
 """
 
+import os
 from collections.abc import Callable
 from syslog import LOG_DAEMON, LOG_INFO
 
 from sdsuper.config.model import SupervisordConfig, TargetKind
 from sdsuper.errors import StartError
-from sdsuper.logs.journal import Journal, JournalEntries, available, is_journal
-from sdsuper.logs.main import MainLog
-from sdsuper.logs.sinks import ConsoleSink, FileSink, Say, Sink, SyslogSink
+from sdsuper.logs.journal import Fields, Journal, JournalEntries, available, is_journal
+from sdsuper.logs.main import Entries, MainLog
+from sdsuper.logs.remote import Relay, RemoteEntries
+from sdsuper.logs.sinks import ConsoleSink, FileSink, Say, Sink
+from sdsuper.logs.syslog import SyslogSink
 
 #: What the daemon is called in the journal when systemd leads its output there: as its lines were without us.
 NAME = "sdsuperd"
 
 
+class _Both:
+    """The journal and a server."""
+
+    def __init__(self, found: list[Entries]) -> None:
+        self._found = found
+
+    def add(self, level: str, text: str, fields: Fields) -> None:
+        for each in self._found:
+            each.add(level, text, fields)
+
+
 class OwnLog:
     """Opens the log. `console` gives the sink of the daemon's stdout or stderr, `stream` is JOURNAL_STREAM, `complain`
-    takes what the log itself cannot.
+    takes what the log itself cannot, `relay` leads to syslog servers.
     """
 
     def __init__(self, settings: SupervisordConfig, journal: Journal, console: Callable[[str], ConsoleSink],
-                 stream: str | None, complain: Say) -> None:
-        self._settings, self._journal, self._console = settings, journal, console
+                 stream: str | None, complain: Say, relay: Relay) -> None:
+        self._settings, self._journal, self._console, self._relay = settings, journal, console, relay
         self._stream, self._complain = stream, complain
 
     def open(self, log: MainLog, foreground: bool) -> None:
@@ -48,8 +62,14 @@ class OwnLog:
                 name = name or NAME
             else:
                 sinks.append(sink)
+        found: list[Entries] = []
         if name:
-            log.journal = JournalEntries(self._journal, self._fields(name), self._complain)
+            found.append(JournalEntries(self._journal, self._fields(name), self._complain))
+        if kind is TargetKind.REMOTE:
+            found.append(RemoteEntries(self._relay, path, LOG_DAEMON >> 3, settings.identifier, os.getpid(),
+                                       {"identifier": settings.identifier}, self._complain))
+        if found:
+            log.journal = _Both(found) if len(found) > 1 else found[0]
         log.sinks = sinks
 
     def _fields(self, name: str) -> tuple[tuple[str, str], ...]:
@@ -59,6 +79,8 @@ class OwnLog:
     def _file(self, path: str) -> FileSink:
         settings = self._settings
         file = FileSink(path, settings.logfile_maxbytes, settings.logfile_backups, None, self._complain)
+        file.keep(settings.logfile_maxbytes, settings.logfile_backups, settings.logfile_rotate,
+                  settings.logfile_compress)
         try:
             file.open()
         except OSError as error:

@@ -11,7 +11,7 @@ from stat import S_ISBLK
 from time import monotonic
 
 from sdsuper.config.model import ProcessConfig
-from sdsuper.core.roster import Key
+from sdsuper.core.slot import Key
 from sdsuper.engine.trees import Run
 from sdsuper.errors import LACKS, SpawnError
 from sdsuper.logs.main import MainLog

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sdsuper.control.server import Call
-from sdsuper.core.roster import Slot
+from sdsuper.core.slot import Slot
 from sdsuper.core.vocabulary import CHILD_STATES
 from sdsuper.engine.supervise import Engine
 from sdsuper.engine.waiting import result

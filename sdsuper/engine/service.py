@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from socket import socket
 from time import monotonic, monotonic_ns
 
-from sdsuper.core.roster import Roster, Slot, display_name
+from sdsuper.core.roster import Roster
+from sdsuper.core.slot import Slot, display_name
 from sdsuper.core.vocabulary import Publish, State
 from sdsuper.logs.main import MainLog
 from sdsuper.system.loop import Loop

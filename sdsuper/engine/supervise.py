@@ -13,16 +13,21 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
 
-from sdsuper.core.roster import Key, Roster, Slot
+from sdsuper.core.roster import Roster
+from sdsuper.core.slot import Key, Slot
 from sdsuper.core.vocabulary import (
     RESTING_STATES,
     Emptied,
+    EndHook,
     Exit,
     Exited,
     Input,
     Kill,
     LaunchFailed,
+    Moved,
     Publish,
+    PublishHealth,
+    RunHook,
     Say,
     Signal,
     SignalFailed,
@@ -30,17 +35,19 @@ from sdsuper.core.vocabulary import (
     Spawned,
     SpawnFailed,
     Start,
+    Stop,
     signal_name,
 )
 from sdsuper.engine import entries
-from sdsuper.engine.launching import Launching, Surroundings, failure, lacks
-from sdsuper.engine.outputs import CHANNELS, Outputs
+from sdsuper.engine.launching import Launching, Surroundings, lacks
+from sdsuper.engine.making import Making
+from sdsuper.engine.outputs import Outputs
 from sdsuper.engine.resources import Resources
 from sdsuper.engine.stdin import Stdins
 from sdsuper.engine.trees import Run, Trees
 from sdsuper.errors import SpawnError
 from sdsuper.logs.main import MainLog
-from sdsuper.logs.pipes import Pump, Stream, Tap
+from sdsuper.logs.pipes import Pump
 from sdsuper.logs.sinks import ConsoleSink
 from sdsuper.system import process as system
 from sdsuper.system.loop import Loop, Timer
@@ -67,25 +74,30 @@ class Engine:
         self.roster = Roster()
         self.listeners: list[Listener] = []
         self.group_listeners: list[GroupListener] = []
-        #: who may give a run its stdin: a descriptor that is closed here after the start, or None. Raises OSError.
-        self.stdin_sources: list[Callable[[Run], int | None]] = []
-        #: who sees what a run writes on a channel before its log does; without one a stream has its log alone
-        self.tap: Callable[[Run, str], Tap | None] = lambda _run, _channel: None
+        self.health_listeners: list[Callable[[Slot, PublishHealth], object]] = []
+        #: who carries out the effects about hooks
+        self.hooks: Callable[[Slot, RunHook | EndHook], None] = lambda _slot, _effect: None
+        #: whether another process leads a run on whose leader has ended, well or not
+        self.successor: Callable[[Run, bool], bool] = lambda _run, _well: False
         self._launcher = launcher
         self._pump = Pump(loop)
         self._stdins = Stdins(loop)
+        self.making = Making(launcher, self.launching, trees, outputs, resources, self._pump, log)
         self._queue: deque[tuple[Slot, Input]] = deque()
-        self._working, self._starting = False, True
+        self._working, self.starting = False, True
         self._news: Input = Start()     # what is being worked at
         self._timer: Timer | None = None
         self._by_pid: dict[int, Run] = {}
         self._by_tag: dict[int, Run] = {}
         self._current: dict[Key, Run] = {}
-        self._own: dict[int, tuple[system.Launch, Callable[[Exit], object]]] = {}
-        self._next_tag = 1
+        self._own: dict[int, tuple[system.Launch, Callable[[Exit], object], Callable[[str], object]]] = {}
+        self.on_close: Callable[[], object] = lambda: None      # what is to be given back first
         #: each takes its own effect alone, which the type checker cannot see
         self._perform: dict[type, Callable[[Slot, Any], None]] = {
             Publish: self._publish, Say: self._say, Spawn: self._spawn, Signal: self._signal, Kill: self._kill,
+            RunHook: lambda slot, effect: self.hooks(slot, effect),
+            EndHook: lambda slot, effect: self.hooks(slot, effect),
+            PublishHealth: lambda slot, effect: [hear(slot, effect) for hear in self.health_listeners],
         }
         trees.on_empty = self._emptied
         loop.watch(launcher.report_fd, 1, lambda _events: self._take_reports())
@@ -99,13 +111,19 @@ class Engine:
 
     def submit_all(self, inputs: Sequence[tuple[Slot, Input]]) -> None:
         """Many inputs, in order."""
-        self._queue.extend(inputs if self._starting else [pair for pair in inputs if not isinstance(pair[1], Start)])
+        self._add(inputs)
         if not self._working:
             self._work()
 
+    def _add(self, inputs: Sequence[tuple[Slot, Input]]) -> None:
+        if not self.starting:
+            inputs = [(slot, input._replace(again=False) if isinstance(input, Stop) else input)
+                      for slot, input in inputs if not isinstance(input, Start)]
+        self._queue.extend(inputs)
+
     def accept_no_starts(self) -> None:
         """The daemon ends: who is not up by now stays down."""
-        self._starting = False
+        self.starting = False
         self._queue = deque(pair for pair in self._queue if not isinstance(pair[1], Start))
 
     def when_idle(self, call: Callable[[], object]) -> None:
@@ -119,16 +137,17 @@ class Engine:
         """Send what waits for a console as soon as its reader takes it."""
         self._pump.attend(console)
 
-    def launch(self, launch: system.Launch, ended: Callable[[Exit], object]) -> int:
-        """Start a child of the daemon's own, no program; returns its pid. `ended` hears of its end. Raises OSError."""
-        launch = launch._replace(tag=self._next_tag, steps=self.launching.sandboxes.usual)
-        self._next_tag += 1
+    def launch(self, launch: system.Launch, ended: Callable[[Exit], object],
+               failed: Callable[[str], object] | None = None) -> int:
+        """Start a child that is no run; its pid. `ended` hears of its end, `failed` why it was none. Raises OSError."""
+        launch = launch._replace(tag=self.making.tag(), steps=launch.steps or self.launching.sandboxes.usual)
         pid = self._launcher.spawn(launch)
-        self._own[pid] = launch, ended
+        self._own[pid] = launch, ended, failed or (lambda why: self.log.write("error", why))
         return pid
 
     def close(self) -> None:
         """Give descriptors back; children that are left go on."""
+        self.on_close()
         self.loop.unwatch(self._launcher.report_fd)
         self._launcher.close()
         self.resources.close()
@@ -136,6 +155,7 @@ class Engine:
         self.trees.close()
 
     def _work(self) -> None:
+        self._add(self.roster.following())
         self._working, until = True, monotonic() + SLICE
         crowd = len(self._queue) > CROWD
         if crowd:
@@ -152,6 +172,8 @@ class Engine:
                         self._perform[type(effect)](slot, effect)
                     except Exception as error:      # a mistake of ours: what else is to be done is done all the same
                         self.loop.on_error(error)
+                if self.roster.dependencies:
+                    self._add(self.roster.following())
                 if now > until:
                     break
         finally:
@@ -208,7 +230,7 @@ class Engine:
     def _spawn(self, slot: Slot, effect: Spawn) -> None:
         answer: Input
         try:
-            run = self._make(slot, effect.run)
+            run = self.making.make(slot, effect.run)
         except SpawnError as error:
             answer = SpawnFailed(effect.run, str(error), error.lack)
         except Exception as error:                  # never STARTING without an answer
@@ -222,54 +244,6 @@ class Engine:
             answer = Spawned(effect.run, run.pid)
         self._queue.appendleft((slot, answer))
 
-    def _make(self, slot: Slot, number: int) -> Run:
-        """A child for a new run. Raises SpawnError."""
-        config, key = slot.config, slot.key
-        own = self.launching.own_environment(slot)
-        path, argv = self.launching.command(slot, own)
-        run = Run(slot, number, self._next_tag)
-        self._next_tag += 1
-        writers: dict[str, int] = {}
-        try:
-            for source in self.stdin_sources:
-                stdin = source(run)
-                if stdin is not None:
-                    writers["stdin"] = stdin
-            self.outputs.open(key)
-            for channel in CHANNELS:
-                tap = self.tap(run, channel)
-                if tap is not None or self.outputs.sinks(key, channel):
-                    writers[channel] = self._open_pipe(run, channel, tap)
-            run.tree = self.trees.create(run, own)
-            self.resources.begin(run)
-            self.launching.sandboxes.begin(run, own)
-            environment = self.launching.environment(own)
-            run.pid = self._launcher.spawn(self.launching.launch(run, path, argv, environment, writers))
-        except (OSError, ValueError, SpawnError) as error:      # ValueError: a text that the locale's encoding has not
-            self.resources.end(run, False)
-            self.launching.sandboxes.end(run)
-            self.trees.discard(run)
-            for stream in tuple(run.streams):
-                self._pump.end(stream)
-            if isinstance(error, SpawnError):
-                raise
-            raise failure(config.name, error) from error
-        finally:
-            for fd in writers.values():
-                os.close(fd)
-        return run
-
-    def _open_pipe(self, run: Run, channel: str, tap: Tap | None) -> int:
-        """A pipe for a stream; returns the end for the child, reads the other."""
-        key = run.slot.key
-        reader, writer = os.pipe2(os.O_CLOEXEC)
-        os.set_blocking(reader, False)
-        sinks = tuple(sink.of_run(run.number) for sink in self.outputs.sinks(key, channel))
-        stream = Stream(reader, sinks, self.launching.strip_ansi, run.streams.remove, tap)
-        run.streams.append(stream)
-        self._pump.add(stream)
-        return writer
-
     def _signal(self, slot: Slot, effect: Signal) -> None:
         run = self._current.get(slot.key)
         if run is None or run.number != effect.run:
@@ -281,6 +255,9 @@ class Engine:
 
     def _send(self, run: Run, number: int, group: bool) -> None:
         run.killed = run.killed or number == signal.SIGKILL
+        if not run.pid:
+            self.loop.soon(0, lambda: self.give_up_on(run))
+            return
         try:
             self.resources.thaw(run)
             (os.killpg if group else os.kill)(run.pid, number)
@@ -311,7 +288,7 @@ class Engine:
     def signal_process(self, slot: Slot, number: int) -> None:
         """A signal that a client wants sent, to the leader alone. Raises OSError."""
         run = self._current.get(slot.key)
-        if run is None:
+        if run is None or not run.pid:
             raise ProcessLookupError(errno.ESRCH, "no child")
         self.log.write("debug", f"sending {slot.config.name} (pid {run.pid}) sig {signal_name(number)}")
         os.kill(run.pid, number)
@@ -336,17 +313,36 @@ class Engine:
             elif run is None:
                 orphans = True
                 self.log.write("info", f"reaped unknown pid {pid} ({exit})")
-            else:
-                populated = False
-                try:
-                    exit = exit._replace(oom=self.resources.end(run, exit.signal == signal.SIGKILL and not run.killed))
-                    populated = self._bury(run)
-                except Exception as error:          # the end itself must be told in any case
-                    self.loop.on_error(error)
-                inputs.append((run.slot, Exited(run.number, exit, populated)))
+            elif pid == run.pid:                    # else it has been the leader once
+                run.exit = exit
+                if not self.successor(run, not status):
+                    inputs.append((run.slot, self._over(run, exit)))
         if orphans:
             self.trees.look()
         self.submit_all(inputs)
+
+    def _over(self, run: Run, exit: Exit) -> Exited:
+        """The last leader of a run has ended."""
+        populated = False
+        try:
+            exit = exit._replace(oom=self.resources.end(run, exit.signal == signal.SIGKILL and not run.killed))
+            populated = self._bury(run)
+        except Exception as error:          # the end itself must be told in any case
+            self.loop.on_error(error)
+        return Exited(run.number, exit, populated)
+
+    def move(self, run: Run, pid: int) -> None:
+        """Another process, a child of ours by now, leads a run."""
+        run.pid, run.next = pid, 0
+        self._by_pid[pid] = run
+        self.submit(run.slot, Moved(run.number, pid))
+
+    def give_up_on(self, run: Run) -> None:
+        """A run without a leader gets no other one: what is left of it is ended."""
+        if run.pid or self.run(run.slot) is not run:
+            return
+        self.trees.kill(run.slot.key, run.number)
+        self.submit(run.slot, self._over(run, run.exit or Exit(-1, signal.SIGKILL)))
 
     def _bury(self, run: Run) -> bool:
         """Forget a child, with its last output; whether others of its tree are left."""
@@ -354,6 +350,8 @@ class Engine:
         if self._current.get(run.slot.key) is run:
             del self._current[run.slot.key]
         self._stdins.end(run)
+        for end in self.making.ends:
+            end(run)
         for stream in tuple(run.streams):
             self._pump.drain(stream)
         populated = self.trees.bury(run)
@@ -376,16 +374,12 @@ class Engine:
                 elif self.launching.sandboxes.is_news(run.slot.config.program, reason):
                     self.log.write("warn", f"{run.slot.config.program} runs without a part of its sandbox: {reason}")
             elif report.pid in self._own and report.stage != system.LEFT_OUT:
-                self.log.write("error", f"cannot start {self._own[report.pid][0].path}: "
-                                        f"{system.describe(report, self._own[report.pid][0])}")
+                own, _ended, failed = self._own[report.pid]
+                failed(f"cannot start {own.path}: {system.describe(report, own)}")
 
     def run(self, slot: Slot) -> Run | None:
         """The present run of a process, if it has one."""
         return self._current.get(slot.key)
-
-    def check_command(self, slot: Slot) -> None:
-        """Whether there is a command to start. Raises NotFound, or SpawnError for what is there but cannot be run."""
-        self.launching.command(slot, self.launching.own_environment(slot))
 
     def _emptied(self, run: Run) -> None:
         self.launching.sandboxes.end(run)

@@ -8,7 +8,8 @@ decide whether it is to be ended.
 import os
 from collections.abc import Callable
 
-from sdsuper.core.roster import Key, Slot
+from sdsuper.core.slot import Key, Slot
+from sdsuper.core.vocabulary import Exit
 from sdsuper.logs.pipes import Stream
 from sdsuper.system import tree as walk
 from sdsuper.system.cgroup import CgroupTree
@@ -20,13 +21,15 @@ LOOK_PAUSE = 0.5      # seconds until a tree is looked at again of whose end not
 class Run:
     """One life of a process: its child, its pipes, the cgroup it began in (None: without one)."""
 
-    __slots__ = ("killed", "number", "pid", "slot", "streams", "tag", "tree")
+    __slots__ = ("exit", "killed", "next", "number", "pid", "slot", "streams", "tag", "tree")
 
     def __init__(self, slot: Slot, number: int, tag: int) -> None:
         self.slot, self.number, self.tag, self.pid = slot, number, tag, 0
         self.streams: list[Stream] = []
         self.tree: str | None = None
         self.killed = False         # by us, with SIGKILL
+        self.next = 0               # the process that leads it once the present leader has ended
+        self.exit: Exit | None = None       # how the newest leader has ended
 
 
 class Trees:
@@ -90,6 +93,18 @@ class Trees:
         if run.tree is not None and self._cgroups is not None:
             return self._cgroups.count(run.tree)
         return len(walk.find_tree(run.pid, self._marker(run), True))
+
+    def holds(self, run: Run, pid: int) -> bool | None:
+        """Whether a process is one of a run's; None for one that is not there any more."""
+        if not os.path.exists(f"/proc/{pid}"):
+            return None
+        if run.tree is not None and self._cgroups is not None:
+            return self._cgroups.holds(run.tree, pid)
+        return any(seen.pid == pid for seen in walk.find_tree(run.pid, self._marker(run)))
+
+    def alive(self, run: Run) -> bool:
+        """Whether a run has any process left."""
+        return self._count(run) > 0
 
     def look(self) -> None:
         """An orphan was reaped: without cgroups this is how the end of a tree is seen."""

@@ -12,8 +12,8 @@ from typing import Protocol
 
 from sdsuper.config.model import GroupConfig, Model, ProcessConfig
 from sdsuper.config.reload import GroupChange, ReloadPlan, plan
-from sdsuper.core.roster import Slot
-from sdsuper.core.vocabulary import Goal, Input, Start, Stop
+from sdsuper.core.slot import Slot
+from sdsuper.core.vocabulary import Goal, Input, Start
 from sdsuper.engine.supervise import GROUP_ADDED, GROUP_CHANGED, GROUP_REMOVED, GROUP_RENEWED, Engine
 from sdsuper.engine.waiting import Waiting, stopped
 from sdsuper.errors import Refusal
@@ -136,6 +136,7 @@ class Updates:
                     act()
                 for name in gone:
                     self._forget_group(name)
+                self._engine.submit_all([])         # who waited for what is no more may go on
             finally:
                 self._under_way = False
                 if self._turns:
@@ -148,7 +149,7 @@ class Updates:
                 names = ", ".join(slot.config.name for slot in up)
                 self._engine.log.write("info", f"waiting for {names} to stop")
             self._waiting.gather(up, stopped, all_down)
-            self._engine.submit_all([(slot, Stop()) for slot in reversed(up)])
+            self._engine.submit_all(roster.stops(up))
 
         self._under_way = True
         self._engine.submit_all(inputs)

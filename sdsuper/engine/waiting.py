@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from sdsuper.core.roster import Key, Slot
+from sdsuper.core.slot import Key, Slot
 from sdsuper.core.vocabulary import RESTING_STATES, Publish, State
 from sdsuper.errors import FAULTS
 

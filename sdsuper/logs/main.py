@@ -1,14 +1,15 @@
 """The daemon's own log.
 
 Promises: Supervisor's lines (`2026-11-21 04:28:21,946 INFO message`, local time), in order, in every destination; lines
-written in one turn of the loop leave together. In the journal, which has dates and levels of its own, they are entries
-with fields. Must not: raise, or lose a line that was followed by `flush`.
+written in one turn of the loop leave together. In the journal and on syslog servers, which have dates and levels of
+their own, they are entries with fields. Must not: raise, or lose a line that was followed by `flush`.
 """
 
 from collections.abc import Sequence
 from time import localtime, strftime, time
+from typing import Protocol
 
-from sdsuper.logs.journal import Fields, JournalEntries
+from sdsuper.logs.journal import Fields
 from sdsuper.logs.sinks import FileSink, Sink
 
 #: name -> (number, what the line says)
@@ -19,13 +20,20 @@ _NONE: Fields = {}
 Entry = tuple[str, str, Fields]
 
 
+class Entries(Protocol):
+    """What takes lines with fields: the journal, or a syslog server."""
+
+    def add(self, level: str, text: str, fields: Fields) -> None:
+        """One of them."""
+
+
 class MainLog:
     """Lines above `level` go to `sinks` and to `journal`; as long as there is neither, they wait."""
 
     def __init__(self, level: str) -> None:
         self.level = level
         self.sinks: Sequence[Sink] = ()
-        self.journal: JournalEntries | None = None
+        self.journal: Entries | None = None
         self._lines: list[str] = []
         self._entries: list[Entry] = []
         self._change = False            # the last of the entries tells of a change, and nothing has been said of it

@@ -1,4 +1,4 @@
-"""Opening log files as root without being led astray.
+"""Opening log files, and others that a configuration names, as root without being led astray.
 
 Promises: no symbolic link that somebody else could have planted is followed, on no part of the path; what is opened
 is a regular file with one name; from the first directory on that belongs to somebody else, everything is done as the
@@ -39,17 +39,44 @@ def open_read(path: str, user: User | None) -> int:
         return _checked(name, directory, path, os.O_RDONLY, 0, _owners(user))
 
 
-def create(path: str) -> int:
-    """A new file for the daemon's user alone; an existing one of that name is FileExistsError."""
-    with _directory(path, None) as (directory, name):
+def read_given(path: str, user: User | None, most: int) -> bytes:
+    """The contents of a file that the configuration names and that is no log: it may as well be a symbolic link, if
+    only we or root can have made it. Raises OSError; EFBIG for more than `most` bytes.
+    """
+    with _directory(path, user, links=True) as (directory, name):
+        fd = _checked(name, directory, path, os.O_RDONLY, 0, _owners(user))
+    try:
+        return contents(fd, path, most)
+    finally:
+        os.close(fd)
+
+
+def contents(fd: int, path: str, most: int) -> bytes:
+    """All that can be read from a descriptor. Raises OSError; EFBIG for more than `most` bytes."""
+    found = b""
+    while more := os.read(fd, most + 1 - len(found)):
+        found += more
+        if len(found) > most:
+            raise OSError(errno.EFBIG, f"has more than {most >> 20} MiB", path)
+    return found
+
+
+def create(path: str, user: User | None = None) -> int:
+    """A new file for its owner alone; an existing one of that name is FileExistsError."""
+    with _directory(path, user) as (directory, name):
         return _checked(name, directory, path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600, ())
 
 
-def rename_all(path: str, user: User | None, pairs: list[tuple[str, str]]) -> None:
-    """Rename files in the log's directory; names that do not exist are skipped. Raises OSError."""
+def rename_all(path: str, user: User | None, pairs: list[tuple[str, str | None]]) -> None:
+    """Rename files in the log's directory, remove those whose new name is None; names that do not exist are skipped.
+    Raises OSError.
+    """
     with _directory(path, user) as (directory, _name):
         for source, target in pairs:
             try:
+                if target is None:
+                    os.unlink(source, dir_fd=directory)
+                    continue
                 os.rename(source, target, src_dir_fd=directory, dst_dir_fd=directory)
             except FileNotFoundError:
                 continue
@@ -98,22 +125,28 @@ def _checked(name: str, directory: int, path: str, flags: int, mode: int, owners
 
 
 @contextmanager
-def _directory(path: str, user: User | None) -> Iterator[tuple[int, str]]:
-    """The log's directory, safely reached, and the file's name; acting as the user where the directory is not ours."""
+def _directory(path: str, user: User | None, links: bool = False) -> Iterator[tuple[int, str]]:
+    """The file's directory, safely reached, and its name; acting as the user where the directory is not ours. With
+    `links` the file itself may be a link, and it is that of its target.
+    """
     folder, name = os.path.split(os.path.abspath(path))
     before = (os.geteuid(), os.getegid(), os.getgroups())
     fd, acting = os.open("/", _DIRECTORY), False
-    parts, links = [p for p in reversed(folder.split("/")) if p], 0
+    parts, followed = [p for p in reversed(folder.split("/")) if p], 0
     try:
-        while parts:
-            part = parts.pop()
+        while parts or (links and _is_link(name, fd)):
+            last = not parts
+            part = name if last else parts.pop()
             try:
                 inner = os.open(part, _DIRECTORY, dir_fd=fd)
             except NotADirectoryError:
-                target, links = _followed(part, fd, acting, path), links + 1
-                if links > _MOST_LINKS:
+                target, followed = _followed(part, fd, acting, path), followed + 1
+                if followed > _MOST_LINKS:
                     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path) from None
-                parts += [p for p in reversed(target.split("/")) if p]
+                ahead = [p for p in reversed(target.split("/")) if p]
+                if last:
+                    name, ahead = ahead[0] if ahead else ".", ahead[1:]
+                parts += ahead
                 inner = os.open("/", _DIRECTORY) if target.startswith("/") else os.dup(fd)
             except OSError as error:
                 raise OSError(error.errno, error.strerror, path) from None
@@ -129,6 +162,13 @@ def _directory(path: str, user: User | None) -> Iterator[tuple[int, str]]:
             os.setegid(before[1])
             os.setgroups(before[2])
         os.close(fd)
+
+
+def _is_link(name: str, directory: int) -> bool:
+    try:
+        return stat.S_ISLNK(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+    except OSError:
+        return False            # whoever opens it is told why
 
 
 def _followed(part: str, directory: int, acting: bool, path: str) -> str:

@@ -118,8 +118,8 @@ class Pump:
     def add(self, stream: Stream) -> None:
         """Begin to read."""
         for sink in stream.sinks:
-            if isinstance(sink, ConsoleSink):
-                self.attend(sink)
+            if sink.console is not None:
+                self.attend(sink.console)
         self._loop.watch(stream.fd, READABLE, lambda _events: self._move(stream), bulk=not stream.prompt)
 
     def drain(self, stream: Stream) -> None:
@@ -189,8 +189,8 @@ class Pump:
         """Whether the stream has to wait for a console's reader, or for journald; its program then waits, too."""
         for sink in stream.sinks:
             if sink.full:
-                if isinstance(sink, ConsoleSink):
-                    self._held[sink.fd].append(stream)
+                if sink.console is not None:
+                    self._held[sink.console.fd].append(stream)
                 else:
                     sink.park(lambda: self._move(stream))
                 return True

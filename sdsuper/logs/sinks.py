@@ -1,4 +1,4 @@
-"""Where output goes: a file with rotation, the daemon's own console, the local syslog.
+"""Where output goes: a file with rotation, the daemon's own console.
 
 Promises: a sink never raises and never blocks; what it cannot take is counted in `lost` and said, at most once a
 minute. A log file that was deleted or moved is made anew before the next write. Must not: know programs or states.
@@ -10,7 +10,7 @@ import select
 import socket
 import stat
 from collections.abc import Callable
-from time import monotonic, strftime
+from time import localtime, mktime, monotonic, time
 
 from sdsuper.config.model import User
 from sdsuper.logs import opening, rotate
@@ -23,6 +23,10 @@ REOPEN_PAUSE = 1.0          # seconds between two tries to open a file that coul
 #: The program goes on without its log when it is one of these; anything else is a mistake that its owner should see at
 #: start.
 BEARABLE = frozenset({errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO})
+
+
+def _nothing(_sink: "FileSink") -> None:
+    """Nobody wants to know."""
 
 
 class Sink:
@@ -55,6 +59,11 @@ class Sink:
         """Whether who writes should hold back, so that its program waits."""
         return False
 
+    @property
+    def console(self) -> "ConsoleSink | None":
+        """The console that it leads to, if it does."""
+        return None
+
     def park(self, resume: Callable[[], object]) -> None:
         """It is full: call once there is room again. A console has its own way (`ConsoleSink.on_full`)."""
         raise NotImplementedError
@@ -79,21 +88,34 @@ class Sink:
 
 
 class FileSink(Sink):
-    """A log file. `path` absolute; `user` does what must not be done as root; `mode` for a file that is made."""
+    """A log file. `path` absolute; `user` does what must not be done as root; `mode` for a file that is made. See
+    `keep` for rotation by time and compression; `on_rotated` is told when there is something to compress.
+    """
 
-    __slots__ = ("_fd", "_identity", "_next_try", "_size", "_user", "backups", "maxbytes", "mode", "path")
+    __slots__ = ("_begin", "_end", "_fd", "_identity", "_next_try", "_size", "backups", "every", "maxbytes", "mode",
+                 "on_rotated", "path", "suffix", "user")
 
     def __init__(self, path: str, maxbytes: int, backups: int, user: User | None, say: Say, mode: int = 0o644) -> None:
         super().__init__(say)
-        self.path, self.maxbytes, self.backups, self._user, self.mode = path, maxbytes, backups, user, mode
+        self.path, self.maxbytes, self.backups, self.user, self.mode = path, maxbytes, backups, user, mode
         self._fd, self._size, self._identity, self._next_try = -1, 0, (0, 0), 0.0
+        self.every, self.suffix = 0, ""
+        self._begin = self._end = 0.0           # of the period that the file is for
+        self.on_rotated: Callable[[FileSink], object] = _nothing
+
+    def keep(self, maxbytes: int, backups: int, every: int, compress: str) -> None:
+        """From now on rotate like this: at a size, at times (`LogConfig.every`), with a compression or without."""
+        self.maxbytes, self.backups, self.suffix = maxbytes, backups, rotate.SUFFIXES.get(compress, "")
+        if every != self.every:
+            self.every = every
+            self._new_period(time())
 
     def open(self) -> None:
         """Open, or make, the file. Raises OSError unless the reason is BEARABLE."""
         if self._fd >= 0:
             return
         try:
-            self._fd = opening.open_append(self.path, self._user, self.mode)
+            self._fd = opening.open_append(self.path, self.user, self.mode)
         except OSError as error:
             if error.errno not in BEARABLE:
                 raise
@@ -102,12 +124,19 @@ class FileSink(Sink):
             return
         facts = os.fstat(self._fd)
         self._size, self._identity = facts.st_size, (facts.st_dev, facts.st_ino)
+        if self.every:
+            now = time()
+            self._new_period(min(facts.st_mtime, now) if facts.st_size else now)
 
     def write(self, data: memoryview) -> None:
         """Append, then rotate where it is due."""
         if not self._usable():
             self._lose(len(data), f"cannot open {self.path}")
             return
+        if self.every and not self._begin <= (now := time()) < self._end:
+            if now >= self._end and self._size:
+                self._rotate()
+            self._new_period(now)               # also of a clock that was set back, and of a rotation that failed
         written = 0
         try:
             while written < len(data):
@@ -140,23 +169,46 @@ class FileSink(Sink):
             self._lose(0, f"cannot open {self.path}: {error.strerror}")
         return self._fd >= 0
 
+    def _new_period(self, since: float) -> None:
+        if self.every:
+            self._begin, self._end = since, mktime(rotate.boundary(self.every, localtime(since)))
+            if self._end <= since:              # an hour that a change of the clock has left out
+                self._end = since + self.every
+
     def _rotate(self) -> None:
-        pairs = rotate.renames(os.path.basename(self.path), self.backups)
         try:
-            if pairs:
-                opening.rename_all(self.path, self._user, pairs)
-                self.close()
-                self.open()
-            else:
-                os.ftruncate(self._fd, 0)
-                self._size = 0
+            self._turn()
         except OSError as error:
             self._lose(0, f"cannot rotate {self.path}: {error.strerror}")
+
+    def _turn(self) -> None:
+        pairs = rotate.renames(os.path.basename(self.path), self.backups, self.suffix)
+        if pairs:
+            opening.rename_all(self.path, self.user, pairs)
+            self.close()
+            self.open()
+            if self.suffix:
+                self.on_rotated(self)
+        else:
+            os.ftruncate(self._fd, 0)
+            self._size = 0
+
+    def rotate(self) -> None:
+        """Rotate now, unless there is nothing in it. Raises OSError."""
+        in_use = self._fd >= 0
+        if not in_use and not os.path.lexists(self.path):
+            return
+        self.reopen()
+        self.open()
+        if self._size:
+            self._turn()
+        if not in_use:
+            self.close()
 
     def clear(self) -> None:
         """Remove the live file and make it anew; backups stay. Raises OSError."""
         in_use = self._fd >= 0
-        opening.remove(self.path, self._user)
+        opening.remove(self.path, self.user)
         self.close()
         self.open()
         if not in_use:
@@ -218,6 +270,11 @@ class ConsoleSink(Sink):
     def full(self) -> bool:
         """Whether output waits for the reader."""
         return bool(self.pending)
+
+    @property
+    def console(self) -> "ConsoleSink":
+        """See `Sink.console`."""
+        return self
 
     def write(self, data: memoryview) -> None:
         """Write now, or as soon as the reader lets us."""
@@ -282,73 +339,3 @@ def _writable(fd: int) -> bool:
     poll = select.poll()
     poll.register(fd, select.POLLOUT)
     return bool(poll.poll(0))
-
-
-class SyslogSink(Sink):
-    """The local syslog, a line a message, identified as the program. `pid` 0: unknown.
-
-    Wire format: RFC 3164 as syslog(3) writes it to /dev/log. `priority` is facility * 8 + severity.
-    """
-
-    __slots__ = ("_ident", "_part", "_priority", "_socket", "pid")
-
-    PATH = "/dev/log"
-    LONGEST = 8192      # bytes a message; a longer line is sent in pieces
-
-    def __init__(self, ident: str, priority: int, say: Say) -> None:
-        super().__init__(say)
-        self._ident, self._priority, self.pid = ident, priority, 0
-        self._part = b""
-        self._socket: socket.socket | None = None
-
-    def begin(self, pid: int) -> None:
-        """Lines are to name it."""
-        self.pid = pid
-
-    def write(self, data: memoryview) -> None:
-        """Send the complete lines and keep the rest until it is complete."""
-        *lines, rest = (self._part + data).split(b"\n")
-        for line in lines:
-            self._send_pieces(line, 0)
-        self._part = self._send_pieces(rest, self.LONGEST)
-        if self.retired:
-            self.close()
-
-    def end(self) -> None:
-        """The stream has ended: the last line has no newline."""
-        self._part = self._send_pieces(self._part, 0)
-        if self.retired:
-            self.close()
-
-    def _send_pieces(self, line: bytes, most: int) -> bytes:
-        """Send a line from its beginning until no more than `most` bytes are left, which are returned."""
-        while len(line) > most:
-            self._send(line[:self.LONGEST])
-            line = line[self.LONGEST:]
-        return line
-
-    def _send(self, line: bytes) -> None:
-        who = f"{self._ident}[{self.pid}]" if self.pid else self._ident
-        head = f"<{self._priority}>{strftime('%b %e %H:%M:%S')} {who}: ".encode()
-        for again in (True, False):     # the syslog daemon may have been restarted since the last message
-            try:
-                if self._socket is None:
-                    self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-                    self._socket.connect(self.PATH)
-                self._socket.send(head + line)
-                return
-            except OSError as error:
-                self.close()
-                if not again or isinstance(error, BlockingIOError):
-                    self._lose(len(line) + 1, f"cannot write to {self.PATH}: {error.strerror}")
-                    return
-
-    def reopen(self) -> None:
-        """Connect anew."""
-        self.close()
-
-    def close(self) -> None:
-        """Disconnect; the next message connects again."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None

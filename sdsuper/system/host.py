@@ -13,9 +13,12 @@ from collections.abc import Mapping, Sequence
 
 from sdsuper.config.lookup import File
 from sdsuper.config.model import User
+from sdsuper.logs.opening import read_given
 
 #: A configuration is never this large; a device or a log given by mistake may be.
 MAX_BYTES = 16 << 20
+#: Nor is a file with variables, of which the kernel takes a few MiB at most.
+MAX_ENVIRONMENT_BYTES = 1 << 20
 
 
 class RealHost:
@@ -53,6 +56,10 @@ class RealHost:
             return File(data, self._distrust(status))
         finally:
             os.close(fd)
+
+    def read_private(self, path: str) -> bytes:
+        """An environment file, as the daemon opens it for a program of its own account. Raises OSError."""
+        return read_given(path, None, MAX_ENVIRONMENT_BYTES)
 
     def _distrust(self, status: os.stat_result) -> str | None:
         """Why somebody who is not root could have written what root is about to run."""
@@ -93,6 +100,13 @@ class RealHost:
             return (grp.getgrgid(name) if isinstance(name, int) else grp.getgrnam(name)).gr_gid
         except (KeyError, OverflowError, ValueError):
             return None
+
+    def has_zone(self, name: str) -> bool:
+        from zoneinfo import ZoneInfo  # needed by few configurations, as the glob above
+        try:
+            return bool(ZoneInfo(name))
+        except (OSError, ValueError, LookupError):      # LookupError: ZoneInfoNotFoundError
+            return False
 
     def expand_user(self, path: str) -> str:
         return os.path.expanduser(path)

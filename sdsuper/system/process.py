@@ -9,35 +9,7 @@ The daemon keeps descriptors 0 to 9 for this: 0, 1 and 2 as they were given, 3 t
 whatever a child is given has a number of 10 or more and the placing of one never overwrites another. Sources:
 posix_spawn(3), memfd_create(2), proc_pid_fd(5), pipe(7), prctl(2) PR_SET_CHILD_SUBREAPER.
 
-The spec for `sdsuper-exec` in the machine's byte order (the same in sdsuper-exec.c; the strings each end with a NUL and
-the last one ends the file):
-
-    u32 magic          "SDX1"
-    u32 size           bytes of the whole spec
-    u64 tag            echoed in the report
-    u32 flags          OWN_STDIN 1, SET_USER 2, SET_UMASK 4, SET_NICE 8, NO_NEW_PRIVS 16
-    u32 umask
-    u32 uid
-    u32 gid
-    i32 nice
-    u32 groups         supplementary groups that follow
-    u32 rlimits        resource limits that follow
-    u32 argc           1 at least
-    u32 envc
-    u32 steps          steps that follow
-    u64 rlimit[][3]    number, soft, hard
-    step[]             u32 code, flags, bytes, zero; u64 value[2]: see sandbox.h
-    u32 group[]        ascending, none twice
-    strings            cgroup.procs (empty: stay), directory (empty: stay), program, argv..., envp...
-    texts              of the steps, each of its step's bytes, the last of which is a NUL
-
-and its report:
-
-    u64 tag            0 when the spec was too broken to have one
-    u32 pid
-    u32 stage          enum stage
-    u32 error          errno
-    u32 detail         SETTING_RLIMIT: the limit's number; TAKING_STEP, LEAVING_OUT_STEP: the step's
+The layout of the spec for `sdsuper-exec`, and of its report, is at the top of exec/sdsuper-exec.c.
 """
 
 import os
@@ -63,7 +35,7 @@ FIRST_FD = 10
 SAME_AS_STDOUT = -1
 
 _MAGIC = 0x31584453
-_OWN_STDIN, _SET_USER, _SET_UMASK, _SET_NICE, _NO_NEW_PRIVS = 1, 2, 4, 8, 16
+_OWN_STDIN, _SET_USER, _SET_UMASK, _SET_NICE, _NO_NEW_PRIVS, _GIVE_READY = 1, 2, 4, 8, 16, 32
 _HEAD = Struct("=IIQIIIIiIIIII")
 _RLIMIT = Struct("=QQQ")
 _REPORT = Struct("=QIIII")
@@ -108,6 +80,7 @@ class Launch(NamedTuple):
     stderr: int | None = None
     no_new_privs: bool = False       # prctl(2) PR_SET_NO_NEW_PRIVS: nothing it executes gains rights
     steps: Steps = Steps()           # what more is to be done, in their order
+    ready: tuple[int, int] | None = None    # a descriptor more, and its number in the child: 3, or 5 to 255
 
 
 class Report(NamedTuple):
@@ -214,6 +187,8 @@ class Launcher:
         places = [(stdout, 1), (stdout if stderr == SAME_AS_STDOUT else stderr, 2), (spec, 3), (self._report_write, 4)]
         if launch.stdin is not None:
             places.append((launch.stdin, 0))
+        if launch.ready is not None:
+            places.append((launch.ready[0], 5))
         return places
 
     def reports(self) -> list[Report]:
@@ -240,6 +215,8 @@ class Launcher:
             flags |= _SET_NICE
         if launch.no_new_privs:
             flags |= _NO_NEW_PRIVS
+        if launch.ready is not None:
+            flags |= _GIVE_READY | launch.ready[1] << 8
         if not isinstance(environment, bytes):
             environment = environment_block(environment)
         fixed = b"".join([_RLIMIT.pack(number, soft & _INFINITY, hard & _INFINITY) for number, soft, hard in rlimits])
@@ -356,6 +333,16 @@ def reserve_low_fds() -> list[int]:
             os.set_inheritable(fd, True)
         else:
             made.append(fd)
+
+
+def is_child(pid: int) -> bool:
+    """Whether a process is a child of ours, so that we hear of its end."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read()
+    except OSError:
+        return False
+    return int(text[text.rindex(b")") + 2:].split()[1]) == os.getpid()     # the name before may have blanks
 
 
 def become_subreaper() -> None:

@@ -8,7 +8,8 @@ systemd.exec(5), systemd.kill(5), systemd.resource-control(5).
 
 from typing import NamedTuple
 
-from sdsuper.config.model import UNLIMITED, AutoRestart, LogConfig, ProcessConfig, TargetKind
+from sdsuper.config.logs import FACILITIES, word_for
+from sdsuper.config.model import UNLIMITED, AutoRestart, Form, LogConfig, MissingFile, ProcessConfig, Syslog, TargetKind
 from sdsuper.config.values import split_command
 from sdsuper.core.vocabulary import signal_name
 from sdsuper.systemd.from_unit import CLEAN_SIGNALS
@@ -85,6 +86,7 @@ def program_unit(process: ProcessConfig, config: str, sandbox: str, variables_fi
     lines = ["[Unit]", f"Description={_value('configuration', source)}",
              "After=network.target", *_start_limit(process), "", "[Service]", "Type=exec",
              f"ExecStart={_command(process.command)}", *_who(process, sandbox, notes),
+             *_files(process, notes),
              *([f"EnvironmentFile={_value('environment', variables_file)}"] if variables else ()),
              *_ends(process, notes), *_output(process, may_append, notes), *_limits(process, notes)]
     if sandbox != "off":
@@ -141,6 +143,16 @@ def _who(process: ProcessConfig, sandbox: str, notes: list[str]) -> list[str]:
     return lines
 
 
+def _files(process: ProcessConfig, notes: list[str]) -> list[str]:
+    """Before the variables, which win over them."""
+    files = (*process.environment_files.common, *process.environment_files.own)
+    if files:
+        notes.append("environment files are read by systemd's rules: ${NAME} in them is not replaced, and the "
+                     "environment of [supervisord] wins over them")
+    return [f"EnvironmentFile={'-' * (file.missing is not MissingFile.REFUSED)}{_value('environment_file', file.path)}"
+            for file in files]
+
+
 def _ends(process: ProcessConfig, notes: list[str]) -> list[str]:
     restart = {AutoRestart.ALWAYS: "always", AutoRestart.UNEXPECTED: "on-failure", AutoRestart.NEVER: "no"}
     lines = [f"Restart={restart[process.autorestart]}"]
@@ -175,7 +187,9 @@ def _signal(number: int, notes: list[str]) -> str:
 
 
 def _output(process: ProcessConfig, may_append: bool, notes: list[str]) -> list[str]:
-    lines = [f"SyslogIdentifier={_value('process_name', process.name)}",
+    told = process.syslog
+    lines = [f"SyslogIdentifier={_value('syslog_tag', told.tag or process.name)}",
+             *([f"SyslogFacility={word_for(FACILITIES, told.facility)}"] if told.facility != Syslog().facility else ()),
              f"StandardOutput={_stream(process.stdout, may_append, notes)}"]
     stderr = "inherit" if process.redirect_stderr else _stream(process.stderr, may_append, notes)
     return [*lines, f"StandardError={stderr}"]
@@ -189,6 +203,10 @@ def _stream(log: LogConfig, may_append: bool, notes: list[str]) -> str:
         return f"append:{_value('logfile', files[0])}"
     if files:
         notes.append(f"{', '.join(files)}: the output goes to the journal instead")
+    notes += [f"not carried over: the syslog server {target.path}" for target in log.targets
+              if target.kind is TargetKind.REMOTE]
+    if log.form != Form() and "not carried over: the form of lines in logs" not in notes:
+        notes.append("not carried over: the form of lines in logs")
     return "journal" if kinds else "null"
 
 

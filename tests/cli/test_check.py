@@ -87,3 +87,14 @@ def test_echo_conf(tmp_path):
     done = run("echo_conf", "ignored", cwd=tmp_path)
     assert done.returncode == 0
     assert "Sample supervisor config file" in done.stdout.splitlines()[0]
+
+
+def test_variables_of_a_file(tmp_path):
+    (tmp_path / "s.conf").write_text("[supervisord]\n[program:web]\ncommand=w %(ENV_FROM_FILE)s\n")
+    assert run("check", "-c", "s.conf", cwd=tmp_path).returncode == 2
+    (tmp_path / "env").write_text("FROM_FILE=1\n")
+    done = run("check", "-c", "s.conf", "--env-file", "env", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    (tmp_path / "env").write_text("FROM_FILE='s3cret\n")
+    done = run("check", "-c", "s.conf", "--env-file=env", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (2, f"{tmp_path}/env:1: error: --env-file: the quote is not closed\n")

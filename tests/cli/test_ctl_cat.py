@@ -12,14 +12,20 @@ from .fake_daemon import FakeDaemon
 Ctl = Callable[..., CompletedProcess[str]]
 
 
+#: Written in the program's own section, in another one, and following from others.
+WRITTEN = [{"name": "command", "value": "/bin/cat", "file": "/etc/s.conf", "line": 7},
+           {"name": "environment", "value": "A=…", "file": "/etc/t.conf", "line": 12, "section": "template:t"},
+           {"name": "backoff_max", "value": "60"}]
+
+
 @pytest.fixture
 def shown(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> FakeDaemon:
     """The fake daemon, with what the real one says for `Cat`."""
 
     def on_cat(self: FakeDaemon, name: str) -> dict[str, Any]:
         return {"processes": [
-            {"name": one["name"], "group": one["group"], "pid": one["pid"],
-             "options": [{"name": "command", "value": "/bin/cat"}] if one["pid"] else [],
+            {"name": one["name"], "group": one["group"], "pid": one["pid"], "current": one["name"] != "web_00",
+             "options": WRITTEN if one["pid"] else [],
              "in_force": [{"name": "uid", "value": "33"}] if one["pid"] else []} for one in self.find(name)]}
 
     monkeypatch.setattr(FakeDaemon, "on_Cat", on_cat, raising=False)
@@ -32,7 +38,9 @@ def test_cat(shown: FakeDaemon, ctl: Ctl) -> None:
         "nope: ERROR (no such process)\n"
         "cat\n"
         "  options that are not the default\n"
-        "    command                  /bin/cat\n"
+        "    command                  /bin/cat  # /etc/s.conf:7\n"
+        "    environment              A=…  # /etc/t.conf:12 [template:t]\n"
+        "    backoff_max              60\n"
         "  in force, pid 41\n"
         "    uid                      33\n"
         "web:web_01\n"
@@ -41,10 +49,16 @@ def test_cat(shown: FakeDaemon, ctl: Ctl) -> None:
         "  does not run\n", 1)
 
 
+def test_cat_of_files_that_have_changed(shown: FakeDaemon, ctl: Ctl) -> None:
+    assert ctl("cat", "web:web_00").stdout.startswith(
+        "web:web_00\n  options that are not the default, from files that have changed since (update takes them over)\n")
+
+
 def test_cat_as_json(shown: FakeDaemon, ctl: Ctl) -> None:
     found = json.loads(ctl("cat", "-o", "json", "all").stdout)
     assert found["schema"] == "sdsuper.cat/1"
     assert [one["name"] for one in found["processes"]] == ["cat", "off", "web_00", "web_01"]
+    assert found["processes"][0]["options"] == WRITTEN
 
 
 def test_cat_of_nothing(shown: FakeDaemon, ctl: Ctl) -> None:

@@ -173,9 +173,9 @@ def test_list_of_commands(ctl: Ctl) -> None:
         "clear  maintail  quit  reread  signal    stop    version\n\n"
         "\nmore commands (type help <topic>):\n"
         "==================================\n"
-        "cat     thaw \n"
-        "freeze  usage\n"
-        "logs  \n\n"
+        "cat     rotate\n"
+        "freeze  thaw  \n"
+        "logs    usage \n\n"
     )  # fmt: skip
 
 

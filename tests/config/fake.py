@@ -33,6 +33,9 @@ class FakeHost:
         data = self.files[path]
         return File(data.encode() if isinstance(data, str) else data, None)
 
+    def read_private(self, path: str) -> bytes:
+        return self.read(path).data
+
     def glob(self, pattern: str) -> Sequence[str]:
         return sorted(
             path for path in self.files if fnmatch.fnmatch(path, pattern) and path.count("/") == pattern.count("/")
@@ -54,6 +57,9 @@ class FakeHost:
 
     def group(self, name: str | int) -> int | None:
         return next((gid for group, gid in {"root": 0, "adm": 4, "deploy": 1000}.items() if name in (group, gid)), None)
+
+    def has_zone(self, name: str) -> bool:
+        return name in ("UTC", "Europe/Berlin", "America/New_York")
 
     def expand_user(self, path: str) -> str:
         return "/root" + path[1:] if path[:2] in ("~", "~/") else path

@@ -43,6 +43,12 @@ def test_daemon_defaults():
         "api_body_maxbytes": 1 << 20,
         "cgroup": "auto",
         "later": (),
+        "environment_file": (),
+        "logfile_rotate": 0,
+        "logfile_compress": "",
+        "syslog_ca": None,
+        "syslog_cert": None,
+        "syslog_key": None,
     }
 
 
@@ -73,7 +79,7 @@ def test_main_log(text, target):
     assert read(f"{HEAD}logfile={text}\n").supervisord.logfile == target
 
 
-@pytest.mark.parametrize("text", ["", "memory, syslog", "syslog @h", "/nope/x.log"])
+@pytest.mark.parametrize("text", ["", "memory, syslog", "syslog @", "/nope/x.log"])
 def test_main_log_refused(text):
     with pytest.raises(ConfigError):
         read(f"{HEAD}logfile={text}\n", directories=["/start", "/tmp"])

@@ -5,14 +5,12 @@ from sdsuper.config.model import Restart
 from .fake import one, said, says
 
 
-def test_go_options_are_kept_and_announced():
+def test_go_options_are_read():
     process = one("exitcodes=0\nrestartPause=2\nenvFiles=a,b\nkillwaitsecs=2\ncron=* * * * *\nstdout_logfile=memory")
-    assert process.later == (("cron", "* * * * *"), ("envFiles", ("a", "b")))
+    assert process.cron.text == "* * * * *" and process.killwaitsecs == 2
+    assert [file.path for file in process.environment_files.own] == ["/start/a", "/start/b"]
     assert process.restart == Restart(pause=2, longest=60)
-    assert says("exitcodes=0\nrestartPause=2\nkillwaitsecs=5\nstdout_logfile=memory") == [
-        "6: warning: [program:x] killwaitsecs: not yet acted on by this version",
-        "7: warning: [program:x] stdout_logfile: memory target: not yet acted on by this version",
-    ]
+    assert says("exitcodes=0\nrestartPause=2\nkillwaitsecs=5\nstdout_logfile=memory") == []
 
 
 def test_go_meaning():

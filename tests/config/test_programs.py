@@ -2,6 +2,7 @@ import pytest
 
 from sdsuper.config.model import (
     AutoRestart,
+    Form,
     LogTarget,
     Model,
     ProcessConfig,
@@ -51,7 +52,7 @@ def test_program_defaults():
         Restart(),
         (),
     )
-    assert log == ((LogTarget(TargetKind.AUTO),), 50 << 20, 10, 0, False)
+    assert log == ((LogTarget(TargetKind.AUTO),), 50 << 20, 10, 0, False, 0, "", Form())
 
 
 def test_program_options():
@@ -136,7 +137,7 @@ def test_program_problems(lines, problem):
     assert problem in says(lines, environ={"X": "a:b"})
 
 
-def test_defaults_of_options_not_yet_acted_on_are_no_news():
+def test_go_options_are_the_proof_that_a_file_is_of_go():
     assert says("killwaitsecs=2") == [
         "2: warning: [program:x] exitcodes: the default is 0, in Go's supervisord 0,2"
     ]

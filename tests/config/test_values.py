@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sdsuper.config import go_values, targets, values
+from sdsuper.config import logs, targets, values
 from sdsuper.config.model import AutoRestart, LogTarget, TargetKind
 from sdsuper.config.values import Noted, split_command
 
@@ -58,10 +58,14 @@ FILE, CONSOLE, REMOTE = TargetKind.FILE, TargetKind.CONSOLE, TargetKind.REMOTE
         (values.rlimit("core"), "0:1GB", (0, 1 << 30)),
         (values.rlimit("nice"), "unlimited", (-1, -1)),
         (values.url, "unix:///x", "unix:///x"),
-        (go_values.schedule, "*/5 * * * *", "*/5 * * * *"),
-        (go_values.schedule, "TZ=UTC @daily", "TZ=UTC @daily"),
-        (go_values.schedule, "@every 7s", "@every 7s"),
-        (go_values.syslog_facility, "LOG_Local3", "local3"),
+        (logs.facility, "LOG_Local3", 19),
+        (logs.severity, "warn", 4),
+        (logs.every, "Daily", 86400),
+        (logs.every, "600", 600),
+        (logs.every, "never", 0),
+        (logs.compression, "zstd", "zstd"),
+        (logs.timestamp, "yes", "iso"),
+        (logs.timestamp, "%H:%M:%S.%L", "%H:%M:%S.%L"),
     ],
 )
 def test_accepted(convert, text, value):
@@ -116,16 +120,12 @@ def test_accepted(convert, text, value):
         (values.url, "https://x", "cannot read 'https://x' as a URL (http://host:port or unix:///path expected)"),
         (values.either("keep", "kill", "leftovers"), "x", "cannot read 'x' as leftovers (keep or kill expected)"),
         (values.cgroup, "x", "cannot read 'x' as a cgroup (auto, off or an absolute path expected)"),
-        (
-            go_values.schedule,
-            "* * *",
-            "cannot read '* * *' as a schedule (five or six cron fields, or @every 90s expected)",
-        ),
-        (go_values.syslog_severity, "x", "cannot read 'x' as a syslog severity (name like info expected)"),
+        (logs.severity, "x", "cannot read 'x' as a syslog severity (name like info expected)"),
         (
             targets.log_target,
             "syslog @",
-            "cannot read 'syslog @' as a syslog server (syslog @[tcp:|udp:]host[:port] expected)",
+            "cannot read 'syslog @' as a syslog server (syslog @[udp:|tcp:|tls:]host[:port], with an IPv6 address in "
+            "brackets expected)",
         ),
     ],
 )
@@ -164,7 +164,11 @@ def test_signal_zero_is_accepted_with_a_word():
         ("/a.log,/b.log", (LogTarget(FILE, "/a.log"), LogTarget(FILE, "/b.log"))),
         ("a.log,syslog", (LogTarget(FILE, "a.log"), LogTarget(TargetKind.SYSLOG))),
         ("syslog @udp:127.0.0.1:5514", (LogTarget(REMOTE, "udp:127.0.0.1:5514"),)),
-        ("syslog@h", (LogTarget(REMOTE, "h"),)),
+        ("syslog@h", (LogTarget(REMOTE, "udp:h:514"),)),
+        ("syslog @TCP:h", (LogTarget(REMOTE, "tcp:h:6514"),)),
+        ("/a.log, syslog @tls:[::1]:99", (LogTarget(FILE, "/a.log"), LogTarget(REMOTE, "tls:[::1]:99"))),
+        ("syslog @[fe80::1%eth0]", (LogTarget(REMOTE, "udp:[fe80::1%eth0]:514"),)),
+        ("syslog-a@b.log", (LogTarget(FILE, "syslog-a@b.log"),)),
         ("syslog.log", (LogTarget(FILE, "syslog.log"),)),
         ("/dev/null, a.log", (LogTarget(FILE, "a.log"),)),
     ],
@@ -215,8 +219,7 @@ def test_split_is_shlex(text):
             values.spec,
             values.url,
             values.loglevel,
-            go_values.schedule,
-            go_values.syslog_facility,
+            logs.facility,
             targets.log_targets,
             split_command,
         ]
@@ -236,7 +239,6 @@ def test_nothing_but_value_errors(convert, text):
         values.number,
         values.size,
         values.octal,
-        go_values.schedule,
         targets.log_targets,
         split_command,
         values.inet_address,

@@ -3,7 +3,8 @@
 import pytest
 
 from sdsuper.config.model import GroupConfig, GroupKind
-from sdsuper.core.roster import Roster, StopOrder, display_name
+from sdsuper.core.roster import Roster, StopOrder
+from sdsuper.core.slot import display_name
 from sdsuper.core.vocabulary import Exit, Exited, Spawned, Start, State, Stop
 from sdsuper.errors import Refusal
 from tests.core.story import policy

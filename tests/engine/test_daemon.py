@@ -295,7 +295,7 @@ def test_env_file(start: Start, directory: Path) -> None:
     daemon.wait(lambda: daemon.text("out") == "1/two words/a#b/1\n")
     (directory / "env2").write_text("A=1\nno equals\n")
     other = start("", "--env-file", str(directory / "env2"), place="two", ready=False)
-    assert f"Error: {directory}/env2:2: error: NAME=VALUE expected, not 'no equals'" in refused(other)
+    assert f"{directory}/env2:2: error: --env-file: NAME=VALUE expected\n" == refused(other)
 
 
 @pytest.mark.parametrize(("args", "text"), [

@@ -14,7 +14,7 @@ from xmlrpc.client import ServerProxy
 import pytest
 
 from sdsuper.config.model import User
-from sdsuper.engine import face
+from sdsuper.engine import companion, face
 from tests.api.web import Connection, free_port, proxy
 from tests.engine.conftest import Daemon, Start
 
@@ -293,11 +293,11 @@ def test_an_account_that_cannot_read_the_code_is_noticed(tmp_path: Path, monkeyp
     closed = tmp_path / "closed" / "sdsuper"
     closed.mkdir(parents=True)
     tmp_path.chmod(0o700)
-    monkeypatch.setattr(face, "_package", lambda: str(closed))
+    monkeypatch.setattr(companion, "_package", lambda: str(closed))
     nobody = User("nobody", 65534, 65534, (65534,), "/", "/bin/sh")
-    why = face._why_not(nobody)
-    assert why.startswith(f"HTTP stays closed: api_user nobody cannot read {closed}, for ") and "has the mode 0" in why
-    assert "needs an account" in face._why_not(None)
+    why = companion.why_not(nobody)
+    assert why.startswith(f"api_user nobody cannot read {closed}, for ") and "has the mode 0" in why
+    assert "needs an account" in companion.why_not(None)
 
 
 def test_what_it_says_is_in_the_log(start: Start, path: Path, wait_for: Callable[..., None]) -> None:

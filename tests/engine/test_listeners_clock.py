@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sdsuper.core.roster import Slot
+from sdsuper.core.slot import Slot
 from sdsuper.core.vocabulary import Start, State, Stop
 from sdsuper.engine import listeners as module
 from sdsuper.engine.announce import Announcements

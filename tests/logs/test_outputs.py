@@ -10,7 +10,8 @@ import pytest
 from sdsuper.config.model import LogConfig, LogTarget, ProcessConfig, TargetKind
 from sdsuper.engine.outputs import Outputs
 from sdsuper.logs.journal import Journal
-from sdsuper.logs.sinks import ConsoleSink, SyslogSink
+from sdsuper.logs.sinks import ConsoleSink
+from sdsuper.logs.syslog import SyslogSink
 from tests.core.story import policy
 
 KEY = ("web", "web")
@@ -117,3 +118,27 @@ def test_the_log_gets_a_copy(place: Place, tmp_path: Path) -> None:
     assert place.copied == [("debug", "'web' stdout output:\none\n\\xff\n")]
     assert (tmp_path / "x.log").read_bytes() == b"one\n\xff\n"
     assert place.copying.path(KEY, "stdout") == str(tmp_path / "x.log")
+
+
+def test_the_usual_form_costs_nothing(place: Place, tmp_path: Path) -> None:
+    """A run without options for its lines writes to the file itself; nothing is in between."""
+    place.outputs.add(KEY, web(to(file(tmp_path / "x.log"))))
+    assert place.outputs.of_run(KEY, "stdout", 1) == place.outputs.sinks(KEY, "stdout")
+    assert place.outputs.of_run(KEY, "stdout", 1)[0] is place.outputs.file(KEY, "stdout")
+    assert place.outputs.of_run(KEY, "stderr", 1) == ()
+
+
+def test_what_is_read_is_the_first_that_can_be(place: Place, tmp_path: Path) -> None:
+    memory, console = LogTarget(TargetKind.MEMORY), LogTarget(TargetKind.CONSOLE, "/dev/stdout")
+    place.outputs.add(KEY, web(to(console, memory, file(tmp_path / "x.log")), to(file(tmp_path / "y.log"), memory)))
+    assert place.outputs.path(KEY, "stdout") == "memory" and place.outputs.memory(KEY, "stdout") is not None
+    assert place.outputs.path(KEY, "stderr") == f"{tmp_path}/y.log" and place.outputs.memory(KEY, "stderr") is None
+
+
+def test_auto_logs_of_an_earlier_daemon_go_with_all_their_backups(place: Place, tmp_path: Path) -> None:
+    gone = [f"web-stdout---supervisor-abcdefgh.log{end}" for end in ("", ".1", ".2.gz", ".3.zst", ".compressing")]
+    kept = ["web-stdout---other-abcdefgh.log", "web-stdout---supervisor-abcdefgh.log.old", "x.log.1.gz"]
+    for name in (*gone, *kept):
+        (tmp_path / name).touch()
+    place.outputs.clean()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)

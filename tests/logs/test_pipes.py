@@ -16,7 +16,8 @@ import pytest
 
 from sdsuper.logs import pipes
 from sdsuper.logs.pipes import Pump, Stream
-from sdsuper.logs.sinks import ConsoleSink, FileSink, Sink, SyslogSink
+from sdsuper.logs.sinks import ConsoleSink, FileSink, Sink
+from sdsuper.logs.syslog import SyslogSink
 from sdsuper.system.loop import Loop
 from tests.looping import child, fresh_loop, turn_until
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from sdsuper.logs import sinks
-from sdsuper.logs.sinks import ConsoleSink, FileSink, SyslogSink
+from sdsuper.logs.sinks import ConsoleSink, FileSink
+from sdsuper.logs.syslog import SyslogSink
 from tests.looping import OTHER, within
 
 root = pytest.mark.root

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sdsuper.logs.sinks import SyslogSink
+from sdsuper.logs.syslog import SyslogSink
 
 
 @pytest.fixture

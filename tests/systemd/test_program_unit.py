@@ -75,6 +75,23 @@ def test_what_an_option_becomes(options: str, key: str, expected: list[str]) -> 
     assert values(made(options).text, key) == expected
 
 
+def test_what_syslog_is_told() -> None:
+    text, _environment, notes = made("syslog_facility=local3\nsyslog_tag=shop\nstdout_logfile_format=json\n"
+                                     "stdout_logfile=/a.log, syslog @tls:h\nstderr_logfile_prefix=x\n")
+    assert (values(text, "SyslogFacility"), values(text, "SyslogIdentifier")) == (["local3"], ["shop"])
+    assert [note for note in notes if note.startswith("not carried over")] == [
+        "not carried over: the syslog server tls:h:6514", "not carried over: the form of lines in logs"]
+    assert values(made().text, "SyslogFacility") == []
+
+
+def test_environment_files_come_before_the_variables() -> None:
+    unit = made("environment_file=/a,-/b\nenvFiles=/c\nenvironment=A=1")
+    assert [line for line in lines(unit.text) if line.startswith("EnvironmentFile=")] == [
+        "EnvironmentFile=-/c", "EnvironmentFile=/a", "EnvironmentFile=-/b",
+        "EnvironmentFile=/etc/systemd/system/x.env"]
+    assert [note for note in unit.notes if note.startswith("environment files")]
+
+
 def test_no_variable_is_in_the_unit() -> None:
     found = made('environment=DATABASE_URL="postgres://u:hunter2@h",DB_PASS=hunter2,A="a\tb $c"')
     assert "hunter2" not in found.text and "DB_PASS" not in found.text and values(found.text, "Environment") == []

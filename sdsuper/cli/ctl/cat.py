@@ -1,6 +1,7 @@
 """cat: what the configuration says of a process, and what is in force for it.
 
-The first part are the options that are not the default, the second is what the kernel says of the running process.
+The first part are the options that are not the default, with the places where they are written, the second is what the
+kernel says of the running process.
 `-o json` gives the records of the control interface.
 """
 
@@ -43,7 +44,8 @@ def cat(session: "Session", argument: str) -> None:
 
 
 def _say(session: "Session", one: "dict[str, Any]") -> None:
-    lines = [shown(one["group"], one["name"]), "  options that are not the default"]
+    old = "" if one["current"] else ", from files that have changed since (update takes them over)"
+    lines = [shown(one["group"], one["name"]), f"  options that are not the default{old}"]
     lines += _pairs(one["options"])
     if one["pid"]:
         lines += [f"  in force, pid {one['pid']}", *_pairs(one["in_force"])]
@@ -52,5 +54,12 @@ def _say(session: "Session", one: "dict[str, Any]") -> None:
     session.say("\n".join(lines))
 
 
-def _pairs(pairs: "list[dict[str, str]]") -> list[str]:
-    return [f"    {pair['name']:<24} {pair['value']}" for pair in pairs] or ["    none"]
+def _pairs(pairs: "list[dict[str, Any]]") -> list[str]:
+    return [f"    {pair['name']:<24} {pair['value']}{_place(pair)}" for pair in pairs] or ["    none"]
+
+
+def _place(pair: "dict[str, Any]") -> str:
+    """Where an option is written, as a comment; nothing for what follows from others or is in force."""
+    if not pair.get("file"):
+        return ""
+    return f"  # {pair['file']}:{pair['line']}" + (f" [{pair['section']}]" if pair.get("section") else "")

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 COMMANDS = {
     "add": "groups", "avail": "show", "cat": "cat", "clear": "logs", "exit": "life", "fg": "fg", "freeze": "usage",
     "help": "help", "logs": "output", "maintail": "logs", "open": "life", "pid": "show", "quit": "life",
-    "reload": "life", "remove": "groups", "reread": "groups", "restart": "operate", "shutdown": "life",
-    "signal": "operate", "start": "operate", "status": "show", "stop": "operate", "tail": "logs", "thaw": "usage",
-    "update": "groups", "usage": "usage", "version": "show",
+    "reload": "life", "remove": "groups", "reread": "groups", "restart": "operate", "rotate": "logs",
+    "shutdown": "life", "signal": "operate", "start": "operate", "status": "show", "stop": "operate", "tail": "logs",
+    "thaw": "usage", "update": "groups", "usage": "usage", "version": "show",
 }  # fmt: skip
 
 #: Words of the Go supervisord's client that Supervisor has no command for: word -> (module, function).

@@ -71,6 +71,7 @@ MORE = {
     "logs -o json <name>\tAll fields, or the bare text (cat), or with time and pid (short)",
     "freeze": "freeze <name>\t\tHold a process and all it has started still; they get no CPU time\n"
     "freeze <gname>:*\tHold all processes of a group still",
+    "rotate": "rotate <name> [...]\tRotate the log files of processes now\nrotate all\t\tRotate all process' log files",
     "thaw": "thaw <name>\t\tLet a frozen process go on",
     "usage": "usage\t\t\tShow memory, CPU time and tasks of all processes, with what they have started\n"
     "usage <name> [...]\tThe same for some of them",

@@ -1,4 +1,4 @@
-"""tail, maintail, clear, logtail: the log files of processes and of the daemon.
+"""tail, maintail, clear, rotate, logtail: the log files of processes and of the daemon.
 
 Log bytes are shown as they are: neither invalid UTF-8 nor control characters can make a command fail.
 """
@@ -68,18 +68,27 @@ def logtail(session: "Session", argument: str) -> None:
 
 def clear(session: "Session", argument: str) -> None:
     """`clear name …|all`: empty the log files."""
+    _act(session, argument, "clear", "ClearLogs", "cleared")
+
+
+def rotate(session: "Session", argument: str) -> None:
+    """`rotate name …|all`: rotate the log files now."""
+    _act(session, argument, "rotate", "RotateLogs", "rotated")
+
+
+def _act(session: "Session", argument: str, action: str, method: str, word: str) -> None:
     if not session.up():
         return
     names = argument.split()
     if not names:
-        session.wrong("Error: clear requires a process name")
-        explain(session, "clear")
+        session.wrong(f"Error: {action} requires a process name")
+        explain(session, action)
         return
     if "all" in names:
         names = ["all"]
     for name in names:
         try:
-            results = session.call("ClearLogs", name=name)["results"]
+            results = session.call(method, name=name)["results"]
         except Refusal as refusal:
             if refusal.fault == "BAD_NAME":
                 session.wrong(unknown(name))
@@ -89,8 +98,11 @@ def clear(session: "Session", argument: str) -> None:
                 raise
             continue
         for result in results:
+            if action == "rotate" and result["fault"] == "NO_FILE" and len(results) > 1:
+                continue                # of many, those that have no log file are passed over
+            wrong = "no log file" if result["fault"] == "NO_FILE" else "failed"
             done = result["fault"] == "SUCCESS"
-            session.say(f"{shown(result['group'], result['name'])}: {'cleared' if done else 'ERROR (failed)'}")
+            session.say(f"{shown(result['group'], result['name'])}: {word if done else f'ERROR ({wrong})'}")
             session.note(result["fault"])
 
 

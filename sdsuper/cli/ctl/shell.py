@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from sdsuper.cli.ctl.session import Session
 
 _GROUPS = ("add", "remove", "update")
-_PROCESSES = ("clear", "fg", "pid", "restart", "signal", "start", "status", "stop", "tail")
+_PROCESSES = ("clear", "fg", "pid", "restart", "rotate", "signal", "start", "status", "stop", "tail")
 
 
 def run(session: "Session") -> None:

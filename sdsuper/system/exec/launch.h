@@ -7,10 +7,11 @@
 #include <stdint.h>
 #include <sys/mman.h>
 
-enum { SPEC_FD = 3, REPORT_FD = 4, FIRST_FOREIGN_FD = 5 };
+enum { SPEC_FD = 3, REPORT_FD = 4, READY_FD = 5, FIRST_FOREIGN_FD = 6 };
 enum { MAGIC = 0x31584453, SPEC_MOST_BYTES = 1 << 28, RLIMITS_MOST = 16, GROUPS_MOST = 65536, SIGNALS = 64 };
 enum { STEPS_MOST = 512, KEPT_MOST = 128 };
-enum { OWN_STDIN = 1, SET_USER = 2, SET_UMASK = 4, SET_NICE = 8, NO_NEW_PRIVS = 16, ALL_FLAGS = 31 };
+enum { OWN_STDIN = 1, SET_USER = 2, SET_UMASK = 4, SET_NICE = 8, NO_NEW_PRIVS = 16, GIVE_READY = 32 };
+enum { READY_SHIFT = 8, ALL_FLAGS = 63 | 0xFF << READY_SHIFT };
 
 /* The texts are in sdsuper/system/process.py; a test keeps the two lists equal. */
 enum stage {

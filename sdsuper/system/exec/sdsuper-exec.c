@@ -2,7 +2,7 @@
  * sdsuper-exec: becomes a supervised program.
  *
  * The daemon starts it with posix_spawn: descriptors 0, 1 and 2 in their places, 3 a file with the spec, 4 the
- * report pipe, in a process group of its own. It applies the spec in one straight line and executes the program. This is the only place
+ * report pipe, 5 what the program says on that it is ready, if it is to, in a process group of its own. It applies the spec in one straight line and executes the program. This is the only place
  * where privileges change. It promises: no memory but two mappings, no environment read, no descriptor of the
  * daemon's left open, and either the program runs or one report of a failure is written and the exit status is 127.
  *
@@ -11,7 +11,8 @@
  *     u32 magic          "SDX1"
  *     u32 size           bytes of the whole spec
  *     u64 tag            echoed in the report
- *     u32 flags          OWN_STDIN 1, SET_USER 2, SET_UMASK 4, SET_NICE 8, NO_NEW_PRIVS 16
+ *     u32 flags          OWN_STDIN 1, SET_USER 2, SET_UMASK 4, SET_NICE 8, NO_NEW_PRIVS 16, GIVE_READY 32;
+ *                        bits 8 to 15: the number that descriptor 5 is to have, with GIVE_READY; 3 or more, not 4
  *     u32 umask
  *     u32 uid
  *     u32 gid
@@ -83,6 +84,9 @@ static void read_spec(struct launch *launch)
         fail(launch, EPROTO);
     launch->spec = spec;
     launch->report.tag = spec->tag;
+    uint32_t ready = spec->flags >> READY_SHIFT & 0xFF;
+    if (spec->flags & GIVE_READY ? ready < 3 || ready == REPORT_FD : ready != 0)
+        fail(launch, EBADMSG);
     if (spec->size != size || spec->flags & ~(uint32_t)ALL_FLAGS || spec->rlimits > RLIMITS_MOST ||
         spec->groups > GROUPS_MOST || spec->steps > STEPS_MOST || spec->argc < 1 || spec->argc > size ||
         spec->envc > size)
@@ -202,6 +206,16 @@ static void reset_signals(struct launch *launch)
     must(launch, CALL4(rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none));
 }
 
+/* Descriptor 5 gets the number that the program expects, and is closed where it has no business. */
+static void place_ready(struct launch *launch)
+{
+    int number = (int)(launch->spec->flags >> READY_SHIFT & 0xFF);
+    if ((launch->spec->flags & GIVE_READY) && number != READY_FD)
+        must(launch, CALL3(dup3, READY_FD, number, 0));
+    if (!(launch->spec->flags & GIVE_READY) || number != READY_FD)
+        CALL1(close, READY_FD);             /* it may not be there */
+}
+
 static _Noreturn void run(void)
 {
     struct launch launch = {.report.stage = READING_SPEC, .ruleset = -1};
@@ -243,6 +257,7 @@ static _Noreturn void run(void)
     verify_rights(&launch);
     *stage = CLOSING_DESCRIPTORS;
     must(&launch, CALL3(close_range, FIRST_FOREIGN_FD, ~0U, 0));
+    place_ready(&launch);
     *stage = RESETTING_SIGNALS;
     reset_signals(&launch);
     *stage = EXECUTING;
