@@ -143,11 +143,9 @@ class Readiness:
 
     def _read_socket(self, run: Run, watch: Watch) -> None:
         for _ in range(MESSAGES_A_TURN):
-            if watch.socket is None or run not in self._watches:
-                return
-            message = notify.receive(watch.socket)
+            message = notify.receive(watch.socket) if watch.socket is not None and run in self._watches else None
             if message is None:
-                return
+                break
             second = int(monotonic())
             watch.count = watch.count + 1 if second == watch.second else 1
             watch.second = second
@@ -198,6 +196,8 @@ class Readiness:
             self._engine.move(run, pid)
         else:
             run.next = pid              # as long as its parent lives, that is who hears of its end
+            self._engine.log.write("info", f"{run.slot.config.name}: pid {pid} takes the place of pid {run.pid} when "
+                                           "that ends")
 
     def _successor(self, run: Run, well: bool) -> bool:
         """The main process of a run has ended: whether another one takes its place, now or soon."""
