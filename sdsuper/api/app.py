@@ -5,6 +5,7 @@ commands.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
@@ -17,8 +18,8 @@ from sdsuper.api import inform, marshal, rpc
 from sdsuper.api.bodies import body
 from sdsuper.api.daemon import Daemon
 from sdsuper.api.guard import Refused
-from sdsuper.api.logs import Follower
-from sdsuper.api.names import target
+from sdsuper.api.logs import Follower, Span
+from sdsuper.api.names import exact, target
 from sdsuper.api.pages import page_routes
 from sdsuper.api.unmarshal import NotXmlRpc
 from sdsuper.api.unmarshal import request as unmarshalled
@@ -35,24 +36,25 @@ def make_app(daemon: Daemon, body_bytes: int) -> Router:
         Route("/logtail", _no_log, methods=["GET"]),
         Route("/logtail/{name:path}", endpoints.process_log, methods=["GET"]),
         Route("/mainlogtail{rest:path}", endpoints.main_log, methods=["GET"]),
+        Route("/conf/{name:path}", endpoints.conf, methods=["GET"]),
         *page_routes(daemon, body_bytes),
     ], redirect_slashes=False)
 
 
-class Following(StreamingResponse):
-    """What is followed, until the client leaves."""
+class Ending(StreamingResponse):
+    """A file in parts, or what is followed until the client leaves."""
 
-    def __init__(self, follower: Follower, headers: dict[str, str]) -> None:
-        super().__init__(follower.news(), headers={"Last-Modified": follower.modified,
-                                                   "Content-Type": "text/plain;charset=utf-8", **headers})
-        self._follower = follower
+    def __init__(self, parts: AsyncIterator[str] | AsyncIterator[bytes], file: Follower | Span,
+                 headers: dict[str, str]) -> None:
+        super().__init__(parts, headers=headers)
+        self._file = file
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, and let the log go however it ends."""
+        """Answer, and let the file go however it ends."""
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._follower.close()
+            self._file.close()
 
 
 class Endpoints:
@@ -89,14 +91,33 @@ class Endpoints:
         """`/mainlogtail`."""
         return await self._follow(request, None, "stdout", {})
 
+    async def conf(self, request: Request) -> Response:
+        """`/conf/NAME`, Go's: the file of the program's that `conf_file` names, as it is now."""
+        wanted = target(request.path_params["name"])
+        if wanted.process is None:
+            raise Refused(404, "no such file")
+        try:
+            fd = await self._daemon.open_conf(await exact(self._daemon, wanted))
+        except Refusal as refusal:
+            raise _refused(refusal) from None
+        part = Span(fd, 0, os.fstat(fd).st_size)
+        return Ending(part.text(), part, {"Content-Type": "text/plain;charset=utf-8"})
+
     async def _follow(self, request: Request, name: str | None, channel: str, headers: dict[str, str]) -> Response:
         if request.method != "GET":         # HEAD comes along with GET, and would follow for nothing
             raise Refused(405, "only GET is for this", {"Allow": "GET"})
         try:
             fd = await self._daemon.open_log(name, channel)
         except Refusal as refusal:
-            raise Refused(404 if refusal.fault in ("BAD_NAME", "NO_FILE") else 503, refusal.fault) from None
-        return Following(Follower(self._daemon, name, channel, fd), headers)
+            raise _refused(refusal) from None
+        follower = Follower(self._daemon, name, channel, fd)
+        return Ending(follower.news(), follower, {"Last-Modified": follower.modified,
+                                                  "Content-Type": "text/plain;charset=utf-8", **headers})
+
+
+def _refused(refusal: Refusal) -> Refused:
+    """The status for what the daemon does not hand out."""
+    return Refused(404 if refusal.fault in ("BAD_NAME", "NO_FILE") else 503, refusal.fault)
 
 
 async def _no_log(_request: Request) -> Response:

@@ -142,6 +142,10 @@ class Daemon:
         """A read-only descriptor of a log, which the caller closes; without a name of the daemon's own."""
         return await self._descriptor("OpenLog", name=name, channel=channel)
 
+    async def open_conf(self, name: str) -> int:
+        """The same of the file that a program lets clients read."""
+        return await self._descriptor("OpenConf", name=name)
+
     async def wait(self, method: str, **parameters: Any) -> Values:
         """A call that may take long. When it is cancelled, what was asked for happens all the same."""
         async with self._room:

@@ -29,7 +29,7 @@ CHARS = Parameter("chars", STRING, REQUIRED, "what is sent, as UTF-8")
 async def _operate(context: Context, command: str, wanted: Target, **parameters: Any) -> Any:
     """Carry out a command: true for one process, an array for several."""
     name = "all" if wanted is _ALL else await exact(context.daemon, wanted)
-    waits = parameters.get("wait", False)
+    waits = parameters.get("wait", command == "ReloadProcess")
     try:
         values = await (context.daemon.wait if waits else context.daemon.call)(command, name=name, **parameters)
     except Refusal as refusal:
@@ -127,6 +127,16 @@ async def signal_group(context: Context, name: str, signal: str) -> Any:
     Returns a struct for each process that was signalled: name, group, status, description
     """
     return await _operate(context, "Signal", whole_group(name), signal=signal)
+
+
+@method("sdsuper.reloadProcess", returns="boolean", parameters=(NAME_OR_GROUP,))
+async def reload_process(context: Context, name: str) -> Any:
+    """Let one process read its own configuration again, by its reload_command or reload_signal, or all of a group that
+    run and have one of these.
+
+    Returns true, or for a group an array with a struct for each process that was reloaded
+    """
+    return await _operate(context, "ReloadProcess", target(name))
 
 
 @method("supervisor.signalAllProcesses", returns="array", parameters=(SIGNAL_NAME,))

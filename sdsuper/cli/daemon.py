@@ -113,6 +113,7 @@ def _help(prog: str) -> str:
 
 def _run(values: dict[str, str], typed: dict[str, str]) -> NoReturn:
     from sdsuper.engine.daemon import Daemon
+    from sdsuper.engine.kept import Kept
 
     environment, file = dict(os.environ), values.get("env_file")
     if file is not None:
@@ -127,17 +128,20 @@ def _run(values: dict[str, str], typed: dict[str, str]) -> NoReturn:
     overrides = {key: ("true" if not TAKES_VALUE[key] else value, typed.get(key, key))
                  for key, value in values.items() if key not in OURS}
 
-    def read() -> Model:
+    def read(scale: Mapping[str, int]) -> Model:
         if file is None:
-            return load(path, host, overrides)
+            return load(path, host, overrides, None, scale)
         given = given_variables(file, environment)
         host.environ = environment | given.variables
-        return load(path, host, overrides, given)
+        return load(path, host, overrides, given, scale)
 
-    model = read()
+    model = read({})
+    kept = Kept(model.supervisord.state_file, model.supervisord.user)
+    if kept.scale:
+        model = read(kept.scale)
     foreground = (model.supervisord.nodaemon or os.getpid() == 1) and "daemon" not in values
     # programs have the variables of the file by the configuration, which is read again, and not by inheritance
-    status = Daemon(model, read, environment, foreground).run()
+    status = Daemon(model, lambda: read(kept.scale), environment, foreground, kept).run()
     # everything is done and given back: taking every record of every program apart would only make the end longer
     os._exit(status)
 

@@ -59,6 +59,9 @@ _EXAMPLES = {
     "depends_on": "db?, migrate:completed?", "ready_timeout": "90", "type": "forking", "pidfile": "/run/theprogram.pid",
     "pre_start_hook": "/srv/bin/before", "post_start_hook": "/srv/bin/running", "pre_stop_hook": "/srv/bin/drain",
     "post_stop_hook": "/srv/bin/clean-up", "reload_command": "/srv/bin/reload", "reload_signal": "HUP",
+    "startup_check_script": "tcp://127.0.0.1:8000", "ready_check_script": "http://127.0.0.1:8000/ready",
+    "liveness_check_script": "http://127.0.0.1:8000/health", "liveness_check_success_action": "/srv/bin/well",
+    "cron": "30 2 * * *", "cron_timezone": "Europe/Berlin", "killwaitsecs": "10", "conf_file": "/srv/theprogram.conf",
     "landlock_read": "/", "landlock_write": "/srv/data", "credential": "db:/etc/sdsuper/db.key",
 }
 

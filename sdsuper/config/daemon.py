@@ -50,6 +50,8 @@ def supervisord(reading: Reading, section: Section, overrides: Mapping[str, tupl
         found["api_user"] = reading.host.user("sdsuper", None) or reading.host.user("nobody", None)
     if found["control_socket"] is None:
         found["control_socket"] = ""
+    if found["state_file"] is None:
+        found["state_file"] = ""
     found["environment_file"] = found["environment_file"] or ()
     return SupervisordConfig(later=(), **found)
 
@@ -94,6 +96,15 @@ def control_socket(host: Host, servers: tuple[Server, ...]) -> str:
     if host.uid == 0:
         return "/run/sdsuper/control.sock"
     return f"{host.environ.get('XDG_RUNTIME_DIR') or f'/run/user/{host.uid}'}/sdsuper/control.sock"
+
+
+def state_file(host: Host, control_socket: str) -> str:
+    """Where the daemon of that socket keeps what clients have set, when the configuration does not say."""
+    name = control_socket.strip("/").replace("/", "-") + ".state"
+    if host.uid == 0:
+        return f"/var/lib/sdsuper/{name}"
+    home = host.environ.get("XDG_STATE_HOME") or f"{host.environ.get('HOME') or '/tmp'}/.local/state"
+    return f"{home}/sdsuper/{name}"
 
 
 def control_socket_of(reading: Reading, ctl: CtlConfig) -> str:

@@ -19,17 +19,20 @@ from sdsuper.config.source import DEFAULT, Section
 from sdsuper.errors import ConfigError
 
 _NO_OVERRIDES: Mapping[str, tuple[str, str]] = {}
+_NO_SCALE: Mapping[str, int] = {}
 
 
 def load(path: str, host: Host, overrides: Mapping[str, tuple[str, str]] = _NO_OVERRIDES,
-         given: Parsed | None = None) -> Model:
+         given: Parsed | None = None, scale: Mapping[str, int] = _NO_SCALE) -> Model:
     """Read the configuration at `path`.
 
     `overrides` are values of the command line for keys of [supervisord]: key -> (text, the flag as it was typed).
     `given` is a file of the command line, whose variables are those of all programs where nothing else is said.
+    `scale` has numbers of processes, by program, that win over `numprocs`.
     Raises ConfigError with all problems, warnings included, when there is an error among them.
     """
     reading = _read_main(path, host)
+    reading.scale = scale
     if given is not None:
         reading.names.update(environment_names(given.variables))
     _read_included(reading, path)
@@ -38,6 +41,8 @@ def load(path: str, host: Host, overrides: Mapping[str, tuple[str, str]] = _NO_O
     servers = daemon.servers(reading)
     if not config.control_socket:
         config = config._replace(control_socket=daemon.control_socket(host, servers))
+    if not config.state_file:
+        config = config._replace(state_file=daemon.state_file(host, config.control_socket))
     ctl = daemon.ctl(reading, _section(reading, "supervisorctl", path))
     plugins = daemon.plugins(reading)
     found = groups(reading, daemon.common(reading, config, given))

@@ -332,6 +332,7 @@ class SupervisordConfig(NamedTuple):
     syslog_cert: str | None = None
     syslog_key: str | None = None
     checks_at_once: int = 32
+    state_file: str = ""               # what clients have set and a restart must not forget
 
 
 class CtlConfig(NamedTuple):

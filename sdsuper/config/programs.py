@@ -93,6 +93,7 @@ def processes(reading: Reading, section: Section, kind: str, group: str, common:
               ) -> tuple[dict[str, Any], list[ProcessConfig]]:
     """The section's values and its processes; none when it has an error."""
     recipe = Recipe(reading, section, kind, group, common)
+    _scale(recipe)
     _check(recipe)
     count = recipe.values["numprocs"]
     first = recipe.values["numprocs_start"]
@@ -104,6 +105,18 @@ def processes(reading: Reading, section: Section, kind: str, group: str, common:
             made.append(process)
     reading.places[f"{kind}:{recipe.program}"] = places(section.where.line, recipe.places, reading.share)
     return recipe.values, [] if recipe.broken else made
+
+
+def _scale(recipe: Recipe) -> None:
+    """Take the number of processes that a client has set."""
+    count, template = recipe.reading.scale.get(recipe.program), recipe.entries.get("process_name")
+    if count is None or recipe.broken:
+        return
+    if count > 1 and (template is None or "%(process_num)" not in template.value):
+        recipe.warn("process_name", f"must have %(process_num) in it for the {count} processes that the program was "
+                                    "scaled to: numprocs holds")
+        return
+    recipe.values["numprocs"] = count
 
 
 def _check(recipe: Recipe) -> None:

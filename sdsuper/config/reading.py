@@ -4,7 +4,7 @@ Promises: a problem is noted with its place and the load goes on, so that all ar
 shared value. Must not: know what an option means.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from sdsuper.config.expand import Names, environment_names, expand
@@ -51,6 +51,7 @@ class Reading:
         self._templates: Templates | None = None
         self._told: set[tuple[Where, str]] = set()
         self.places: dict[str, Places] = {}
+        self.scale: Mapping[str, int] = {}      # program -> number of processes that wins over its numprocs
 
     # --- problems -----------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from sdsuper.config import lifecycle_values as read
 from sdsuper.config import lookup, values
+from sdsuper.config.health_values import hook_text
 from sdsuper.config.row import Change, Row, Scope
 
 _P = ("program", "eventlistener", "fcgi-program")
@@ -18,7 +19,7 @@ def _row(name: str, default: str | None, doc: str, read: Callable[[str], object]
 
 
 def _hook(name: str, doc: str, since: str = "sdsuper") -> Row:
-    return _row(name, None, doc, values.as_text, "hooks", since, scope=Scope.PROCESS)
+    return _row(name, None, doc, hook_text, "hooks", since, scope=Scope.PROCESS)
 
 
 LIFECYCLE_ROWS = (
@@ -46,9 +47,10 @@ LIFECYCLE_ROWS = (
     Row("pidfile", _P, None, "The file that names the main process of a program of `type=forking`.", find=lookup.path,
         since="sdsuper", change=Change.RESTART, scope=Scope.PROCESS, field="readiness.pidfile"),
 
-    _hook("pre_start_hook", "A command to run before each start; if it fails, so has the start.", "go"),
+    _hook("pre_start_hook", "A command to run, or a URL or address to ask as `liveness_check_script` does, before "
+          "each start; if it fails, so has the start.", "go"),
     _hook("post_start_hook", "A command to run as soon as the process is RUNNING."),
-    _hook("pre_stop_hook", "A command to run before the stop signal.", "go"),
+    _hook("pre_stop_hook", "A command to run, or a URL or address to ask, before the stop signal.", "go"),
     _hook("post_stop_hook", "A command to run when the process has ended, for whatever reason. The next start waits "
           "for it."),
     _row("hook_timeout", "60", "How many seconds a hook, or `reload_command`, may take.",

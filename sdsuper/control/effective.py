@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from sdsuper.config.health import Action, ActionKind, Check, Health
+from sdsuper.config.health_values import shown
 from sdsuper.config.logs import FACILITIES, SEVERITIES, every_text, word_for
 from sdsuper.config.model import (
     ISO,
@@ -25,6 +27,7 @@ from sdsuper.config.model import (
 from sdsuper.config.places import COMMON_FILES
 from sdsuper.config.row import Row
 from sdsuper.config.sandbox import Sandbox, capability_names
+from sdsuper.config.schedule import Cron
 from sdsuper.config.settings import ROWS
 from sdsuper.config.values import Noted
 from sdsuper.core.vocabulary import signal_name
@@ -34,10 +37,10 @@ _FIELDS = {"stopsignal": "stopsignals"}
 _PLAIN = (
     "command", "directory", "umask", "user", "nice", "priority", "autostart", "autorestart", "startsecs",
     "startretries", "exitcodes", "stopsignal", "stopwaitsecs", "stopasgroup", "killasgroup", "redirect_stderr",
-    "serverurl", "leftovers", "user_environment",
+    "serverurl", "leftovers", "user_environment", "essential", "killwaitsecs", "conf_file",
 )
 #: Fields whose options are compared as they are written.
-_AS_WRITTEN = ("sandbox", "restart", "watch", "syslog", "every", "compress", "form")
+_AS_WRITTEN = ("sandbox", "restart", "watch", "syslog", "every", "compress", "form", "health", "cron")
 _IO_CLASSES = ("none", "realtime", "best-effort", "idle")
 _POLICIES = {0: "other", 1: "fifo", 2: "rr", 3: "batch", 5: "idle"}
 _SECRET = re.compile(
@@ -77,7 +80,9 @@ def _written(config: ProcessConfig) -> Iterator[tuple[str, str]]:
         yield from _sandbox(config.sandbox)
     yield from _restart(config.restart)
     yield from _watch(config.watch)
+    yield from _cron(config.cron)
     yield from _syslog(config.syslog)
+    yield from _health(config.health)
     for name, value in config.later:
         yield name, _text(name, value)
 
@@ -115,6 +120,38 @@ def _watch(wanted: Watch) -> Iterator[tuple[str, str]]:
         yield "restart_file_pattern", ",".join(wanted.patterns)
         yield "restart_file_exclude", ",".join(wanted.excludes)
     yield "restart_delay", str(wanted.delay)
+
+
+def _health(health: Health) -> Iterator[tuple[str, str]]:
+    for family, check in (("startup", health.startup), ("ready", health.ready), ("liveness", health.live)):
+        if check is not None:
+            yield from _check(f"{family}_check", check)
+    if health.well:
+        yield "liveness_check_success_action", shown(health.well)
+    yield "liveness_check_failure_action", _action(health.ill)
+    yield "watchdog_sec", f"{health.watchdog:g}"
+
+
+def _check(name: str, check: Check) -> Iterator[tuple[str, str]]:
+    yield f"{name}_script", shown(check.text)
+    for suffix, value in (("initial_delay", check.initial_delay), ("period", check.period), ("timeout", check.timeout),
+                          ("success_threshold", check.successes), ("failure_threshold", check.failures)):
+        yield f"{name}_{suffix}", f"{value:g}"
+
+
+def _action(action: Action) -> str:
+    if action.kind is ActionKind.SIGNAL:
+        return f"signal {signal_name(action.signal).removeprefix('SIG')}"
+    return shown(action.text) if action.kind is ActionKind.RUN else action.kind.value
+
+
+def _cron(cron: Cron) -> Iterator[tuple[str, str]]:
+    if cron.schedule is not None:
+        yield "cron", cron.text
+        if cron.schedule.zone and "TZ=" not in cron.text:
+            yield "cron_timezone", cron.schedule.zone
+        yield from (("cron_overlap", cron.overlap.value), ("cron_missed", cron.missed.value))
+        yield "cron_jitter", str(cron.jitter)
 
 
 def _log(stream: str, log: LogConfig) -> Iterator[tuple[str, str]]:

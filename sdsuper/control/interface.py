@@ -32,7 +32,10 @@ type Process (
   stdout_logfile: string,
   stderr_logfile: string,
   leftovers: int,
-  lost_bytes: int
+  lost_bytes: int,
+  health: ?string,
+  ready: ?bool,
+  next_start: ?int
 )
 
 # The log options of one stream. logfile is empty without a file, and `AUTO` for a name that is not chosen yet.
@@ -127,6 +130,72 @@ type Change (
   kind: string
 )
 
+# How a run has ended, or (run without pid) that a start has failed before there was a child. `status` is the exit status;
+# where a signal has ended it, `signal` is its name. `seconds` is how long it lasted. `wanted` says who ended it: `stop`
+# and `restart` are somebody's, `check` the daemon's own checks', `itself` nobody's.
+type End (
+  run: int,
+  pid: int,
+  time: int,
+  seconds: int,
+  status: ?int,
+  signal: ?string,
+  core: bool,
+  oom: bool,
+  wanted: string,
+  reason: string
+)
+
+# What is to be known of a process that is not as somebody wishes. `waits` are sentences; `ends` has the newest first;
+# `said` is the newest STATUS= of the program, `trouble` what its checks object to, `place` its section as it was read.
+type Explanation (
+  name: string,
+  group: string,
+  state: string,
+  goal: string,
+  run: int,
+  pid: int,
+  description: string,
+  spawnerr: string,
+  waits: []string,
+  ends: []End,
+  health: string,
+  trouble: string,
+  said: string,
+  restarts: string,
+  disabled: bool,
+  scale: ?int,
+  section: string,
+  file: ?string,
+  line: ?int
+)
+
+# An option that an update would change, as text; without `old` or `new` it is not written there. Values of variables and
+# secrets are `(changed)`.
+type Difference (
+  option: string,
+  old: ?string,
+  new: ?string,
+  file: ?string,
+  line: ?int,
+  section: ?string
+)
+
+# What an update would do to a process: kind is added, removed, restarted or applied (it goes on, and has the new values).
+type ProcessDifference (
+  name: string,
+  kind: string,
+  options: []Difference
+)
+
+# The same of a group: kind is added, removed or changed; `options` are its own.
+type GroupDifference (
+  group: string,
+  kind: string,
+  options: []Difference,
+  processes: []ProcessDifference
+)
+
 method GetState() -> (
   version: string,
   api_version: string,
@@ -139,10 +208,13 @@ method GetState() -> (
 method List(name: ?string) -> (processes: []Process)
 method ListConfigs() -> (configs: []Config)
 method Cat(name: string) -> (processes: []Effective)
+method Why(name: string) -> (processes: []Explanation)
 
 method Start(name: string, wait: ?bool) -> (results: []Result)
 method Stop(name: string, wait: ?bool) -> (results: []Result)
 method Signal(name: string, signal: string) -> (results: []Result)
+# Runs reload_command, or sends reload_signal; answers when the command has ended.
+method ReloadProcess(name: string) -> (results: []Result)
 method ListRuns(name: ?string) -> (runs: []Run)
 # Nothing of a frozen process and of what it has started runs until it is thawed; a stop thaws it.
 method Freeze(name: string) -> (results: []Result)
@@ -151,6 +223,8 @@ method WriteStdin(name: string, data: string) -> ()
 
 # The reply carries a read-only descriptor of the log (SCM_RIGHTS). Without a name: the daemon's own log.
 method OpenLog(name: ?string, channel: ?string) -> (path: string)
+# The same of the file that conf_file names.
+method OpenConf(name: string) -> (path: string)
 method ClearLogs(name: ?string) -> (results: []Result)
 # Rotates now what is not empty, once each file; without a name: the daemon's own log.
 method RotateLogs(name: ?string) -> (results: []Result)
@@ -160,12 +234,24 @@ method ReopenLogs() -> ()
 # options did not change is not touched. A configuration that cannot be read changes nothing.
 method Reread() -> (added: []string, changed: []string, removed: []string)
 method Update(groups: ?[]string) -> (changes: []Change)
+# What Update would do; `daemon` are options that wait for a restart of the daemon.
+method Diff(groups: ?[]string) -> (groups: []GroupDifference, daemon: []string)
 method AddGroup(name: string) -> ()
 method RemoveGroup(name: string) -> ()
+# A number of processes that wins over the program's numprocs, now and after a restart of the daemon; without one the
+# configuration holds again.
+method Scale(program: string, count: ?int) -> (changes: []Change)
+# A disabled process is not started by autostart or by the clock, now and after a restart of the daemon.
+method Enable(name: string) -> (results: []Result)
+method Disable(name: string) -> (results: []Result)
 method Shutdown() -> ()
 
 # Sends the event REMOTE_COMMUNICATION to the listeners that want it.
 method SendEvent(type: string, data: string) -> ()
+
+# To be called with `more`: a reply for each event of these types from now on (none: of all but the clock's ticks); a
+# first one, without an event, says that it has begun. `lost` are events that a slow reader was not told of before this.
+method Subscribe(types: ?[]string) -> (event: ?string, time: int, payload: string, lost: int)
 
 # For the HTTP face alone, which has a connection of its own from its start. OpenFace carries a descriptor of each
 # listener's socket, in their order; OpenConnection carries another connection with the same rights.
@@ -188,9 +274,12 @@ class Level(IntEnum):
 LEVELS = {
     "GetState": Level.OPERATE, "List": Level.OPERATE, "ListConfigs": Level.OPERATE, "Cat": Level.OPERATE,
     "Start": Level.OPERATE, "Stop": Level.OPERATE, "Signal": Level.OPERATE, "ListRuns": Level.OPERATE,
+    "ReloadProcess": Level.OPERATE, "OpenConf": Level.OPERATE,
     "Freeze": Level.OPERATE, "Thaw": Level.OPERATE, "WriteStdin": Level.ADMIN, "OpenLog": Level.OPERATE,
     "ClearLogs": Level.ADMIN, "RotateLogs": Level.ADMIN, "ReopenLogs": Level.OPERATE, "Reread": Level.OPERATE,
     "Update": Level.ADMIN,
+    "Why": Level.OPERATE, "Diff": Level.OPERATE, "Scale": Level.ADMIN, "Enable": Level.ADMIN, "Disable": Level.ADMIN,
+    "Subscribe": Level.OPERATE,
     "AddGroup": Level.ADMIN, "RemoveGroup": Level.ADMIN, "Shutdown": Level.ADMIN, "SendEvent": Level.ADMIN,
     "OpenFace": Level.FACE, "OpenConnection": Level.FACE,
 }

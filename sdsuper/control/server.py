@@ -28,6 +28,7 @@ RESERVED = 32                     # of them, for root and the owner alone
 ACCEPT_PAUSE = 0.5                # seconds; when there is no descriptor for a client
 MESSAGE_SECONDS = 10.0            # from a message's first byte to its last
 REPLY_SECONDS = 30.0              # for the reader to take something of what waits for it
+STREAM_BYTES = 1024 * 1024        # of a stream that may wait for its reader
 SO_PEERGROUPS = 59                # unix(7); not in Python's socket module
 SERVICE = "org.varlink.service"
 
@@ -35,13 +36,23 @@ Values = dict[str, Any]
 
 
 class Call:
-    """One call of one client. It is answered once, now or later, by `reply` or `refuse`."""
+    """One call of one client. It is answered once, now or later, by `reply` or `refuse`; where the client wants `more`,
+    also by any number of `send` and then by nothing, until it goes.
+    """
 
-    __slots__ = ("_connection", "_oneway", "level", "method", "parameters")
+    __slots__ = ("_connection", "_oneway", "level", "method", "more", "parameters")
 
-    def __init__(self, connection: "Connection", method: str, parameters: Values, oneway: bool) -> None:
+    def __init__(self, connection: "Connection", method: str, parameters: Values, oneway: bool, more: bool) -> None:
         self._connection, self.method, self.parameters, self._oneway = connection, method, parameters, oneway
-        self.level = connection.level
+        self.level, self.more = connection.level, more
+
+    def send(self, parameters: Values) -> bool:
+        """One of many answers; False, and nothing is sent, while too much waits for the reader."""
+        return self._connection.stream(_encoded({"parameters": parameters, "continues": True}))
+
+    def when_gone(self, call: Callable[[], object]) -> None:
+        """Call once the client of a stream has gone."""
+        self._connection.gone = call
 
     def reply(self, parameters: Values, *fds: int) -> None:
         """Answer; the descriptors go with it and stay the caller's to close."""
@@ -73,6 +84,7 @@ class Connection:
         self._fds: list[int] = []
         self._busy = False
         self._deadline: Timer | None = None
+        self.gone: Callable[[], object] = lambda: None
         server.loop.watch(peer.fileno(), EPOLLIN, self._ready)
 
     def close(self) -> None:
@@ -85,6 +97,8 @@ class Connection:
         self._fds = []
         self._limit(None)
         self._server.drop(self)
+        gone, self.gone = self.gone, lambda: None
+        gone()
 
     def _ready(self, events: int) -> None:
         try:
@@ -134,6 +148,23 @@ class Connection:
             self._send()
         except OSError:
             self.close()
+
+    def stream(self, message: bytes) -> bool:
+        """Send one of many replies, if there is room for it; the call goes on."""
+        if self._socket.fileno() < 0:
+            return True
+        if len(self._out) + len(message) > STREAM_BYTES:
+            return False
+        self._out += message
+        self._out.append(0)
+        if len(self._out) == len(message) + 1:      # else it waits for the reader, who is given no more time for it
+            self._server.loop.soon(0, self._begin)
+        return True
+
+    def _begin(self) -> None:
+        """In a turn of its own: what is sent may end the connection, which nobody who tells something expects."""
+        if self._socket.fileno() >= 0 and self._out:
+            self._ready(EPOLLOUT)
 
     def _send(self) -> None:
         try:
@@ -225,7 +256,7 @@ class Server:
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             connection.close()          # it does not speak the protocol
             return
-        call = Call(connection, method, parameters, decoded.get("oneway") is True)
+        call = Call(connection, method, parameters, decoded.get("oneway") is True, decoded.get("more") is True)
         interface, _dot, name = method.rpartition(".")
         if interface == SERVICE:
             self._introspect(call, name)

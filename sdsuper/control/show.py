@@ -42,6 +42,12 @@ def waiting(process: Process, policy: ProcessConfig, offset: float) -> str:
     return f"retry {process.tries}{most} at {at}"
 
 
+def trouble(process: Process) -> str:
+    """What the checks of a process say, if that is not good: `unhealthy: HTTP 503`."""
+    words = {"unhealthy": "unhealthy", "unready": "not ready"}
+    return f"{words[process.health]}: {process.trouble}" if process.health in words else ""
+
+
 def uptime(seconds: float) -> str:
     """`0:01:02`, `1 day, 3:04:05`: the text of Python's timedelta."""
     minutes, second = divmod(int(seconds), 60)

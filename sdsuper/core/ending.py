@@ -146,6 +146,8 @@ def climb(process: Process, _input: Elapsed, policy: ProcessConfig, now: float) 
     higher = process._replace(rung=process.rung + 1, deadline=now + max(policy.stopwaitsecs, 1))
     if not process.reaped and process.rung < len(policy.stopsignals):
         return higher, [Signal(process.run, policy.stopsignals[process.rung], policy.stopasgroup)]
+    if policy.killwaitsecs is not None:
+        higher = higher._replace(deadline=now + policy.killwaitsecs)
     whom = f"what '{policy.name}' left behind" if process.reaped else f"'{policy.name}' ({process.pid})"
     return higher, [Say("warn", f"killing {whom} with SIGKILL"), Kill(process.run, policy.killasgroup)]
 

@@ -93,8 +93,8 @@ class Process(NamedTuple):
     `restart_limit` has to know of. `rung` counts the signals sent by the stop ladder, `started` and `ended` are of the
     newest run (0.0: never). `pid` is 0 without a child. `reaped`: in STOPPING the leader has ended and only the rest of
     its tree is waited for; `pid` is then history, good for events and not for signals. `settled`: this run has been
-    RUNNING. `fault` is why the daemon itself ends this run to make another one of it. `healthy` and `ready` are what its
-    checks say, None where there are none, or no verdict yet; `trouble` is why one of them is False.
+    RUNNING. `fault` is why the daemon itself ends this run to make another one of it. `healthy` and `ready` are what
+    its checks say, None where there are none, or no verdict yet; `trouble` is why one of them is False.
     """
 
     state: State = State.STOPPED

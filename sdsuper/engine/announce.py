@@ -11,7 +11,7 @@ from sdsuper.config.model import LogConfig
 from sdsuper.config.reload import captured
 from sdsuper.control.server import Call
 from sdsuper.core.slot import Slot
-from sdsuper.core.vocabulary import Publish
+from sdsuper.core.vocabulary import Publish, PublishHealth
 from sdsuper.engine.listeners import Listeners
 from sdsuper.engine.supervise import GROUP_ADDED, GROUP_REMOVED, GROUP_RENEWED, Engine
 from sdsuper.engine.trees import Run
@@ -33,8 +33,10 @@ class Announcements:
         self._engine, self._listeners = engine, listeners
         self._slices: dict[int, int] = {}          # period of a subscribed tick -> the slice we are in
         self._timer: Timer | None = None
+        listeners.subscriptions.changed = self._set_clock
         engine.group_listeners.append(self._group_heard)
         engine.making.taps.append(self._tap)
+        engine.health_listeners.append(self._health_heard)
 
     def state_heard(self, slot: Slot, change: Publish) -> None:
         """A change of state was published."""
@@ -42,6 +44,11 @@ class Announcements:
         if self._listeners.wants(name):
             self._listeners.publish(name, catalogue.of_state(slot.config.name, slot.group, change))
         self._listeners.state_heard(slot, change)
+
+    def _health_heard(self, slot: Slot, change: PublishHealth) -> None:
+        if self._listeners.wants(catalogue.HEALTH):
+            self._listeners.publish(catalogue.HEALTH, catalogue.of_health(slot.config.name, slot.group,
+                                                                          slot.process.pid, change))
 
     def running(self) -> None:
         """The daemon has begun."""

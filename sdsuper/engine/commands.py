@@ -13,7 +13,7 @@ from sdsuper.config.model import Model
 from sdsuper.config.values import signal_number
 from sdsuper.control import show
 from sdsuper.control.server import Call
-from sdsuper.core.slot import Slot
+from sdsuper.core.slot import Key, Slot
 from sdsuper.core.vocabulary import CHILD_STATES, UP_STATES, Start, State
 from sdsuper.engine.listing import Listing
 from sdsuper.engine.outputs import CHANNELS
@@ -57,21 +57,25 @@ class Daemon(Protocol):
 class Commands:
     """The table of methods. `handle` takes a checked call."""
 
-    def __init__(self, daemon: Daemon, engine: Engine, updates: Updates, waiting: Waiting) -> None:
+    def __init__(self, daemon: Daemon, engine: Engine, updates: Updates, waiting: Waiting,
+                 next_start: Callable[[Key], int]) -> None:
         self._daemon, self._engine, self._updates, self._waiting = daemon, engine, updates, waiting
-        self._listing = Listing(engine.outputs, engine.trees, engine.resources)
+        self._listing = Listing(engine.outputs, engine.trees, engine.resources, next_start)
         self._methods: dict[str, Callable[[Call], None]] = {
             "GetState": self._get_state, "List": self._list, "ListConfigs": self._list_configs, "Start": self._start,
             "Stop": self._stop, "Signal": self._signal, "WriteStdin": self._write_stdin, "OpenLog": self._open_log,
             "ClearLogs": self._clear_logs, "RotateLogs": self._rotate_logs, "ReopenLogs": self._reopen_logs,
-            "Reread": self._reread,
-            "Update": self._update, "AddGroup": self._add_group,
+            "OpenConf": self._open_conf, "Reread": self._reread, "Update": self._update, "AddGroup": self._add_group,
             "RemoveGroup": self._remove_group, "Shutdown": self._shutdown,
         }
 
     def add(self, name: str, method: Callable[[Call], None]) -> None:
         """A method that somebody else carries out."""
         self._methods[name] = method
+
+    def note(self, note: Callable[[Slot], str]) -> None:
+        """Who says what else is to be shown of a process in lists."""
+        self._listing.note = note
 
     def handle(self, call: Call) -> None:
         """Carry out a call, or refuse it."""
@@ -232,16 +236,14 @@ class Commands:
         if not path:
             raise Refusal("NO_FILE", name or "the daemon's log")
         memory = None if name is None else self._engine.outputs.memory(slot.key, channel)
-        try:
-            fd = memory.open_copy() if memory is not None else opening.open_read(path, user)
-        except FileNotFoundError:
-            raise Refusal("NO_FILE", path) from None
-        except OSError as error:
-            raise Refusal("FAILED", f"{path}: {error.strerror}") from None
-        try:
-            call.reply({"path": path}, fd)
-        finally:
-            os.close(fd)
+        _hand_out(call, path, lambda: memory.open_copy() if memory is not None else opening.open_read(path, user))
+
+    def _open_conf(self, call: Call) -> None:
+        config = self._one(call.parameters["name"]).config
+        path = config.conf_file
+        if path is None:
+            raise Refusal("NO_FILE", call.parameters["name"])
+        _hand_out(call, path, lambda: opening.open_own(path, config.user))
 
     def _clear_logs(self, call: Call) -> None:
         name = call.parameters.get("name")
@@ -336,3 +338,17 @@ class Commands:
         call.reply({})
         self._engine.log.write("info", "a client asks the daemon to end")
         self._daemon.shutdown()
+
+
+def _hand_out(call: Call, path: str, opened: Callable[[], int]) -> None:
+    """Answer with a descriptor of a file. Raises Refusal."""
+    try:
+        fd = opened()
+    except FileNotFoundError:
+        raise Refusal("NO_FILE", path) from None
+    except OSError as error:
+        raise Refusal("FAILED", f"{path}: {error.strerror}") from None
+    try:
+        call.reply({"path": path}, fd)
+    finally:
+        os.close(fd)

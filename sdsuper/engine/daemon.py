@@ -22,27 +22,35 @@ from sdsuper.core.slot import Slot
 from sdsuper.core.vocabulary import Publish, State, Stop
 from sdsuper.engine import entries
 from sdsuper.engine.announce import Announcements
+from sdsuper.engine.asking import attend
 from sdsuper.engine.becoming import become_user, to_background
 from sdsuper.engine.carriers import Carriers
 from sdsuper.engine.cat import CatCommand
 from sdsuper.engine.commands import Commands
 from sdsuper.engine.errands import Errands
+from sdsuper.engine.essential import Essential
 from sdsuper.engine.face import Face, Listener, bind
 from sdsuper.engine.fastcgi import FastCgi
+from sdsuper.engine.health import Checks
 from sdsuper.engine.hooks import Hooks
+from sdsuper.engine.kept import Kept
 from sdsuper.engine.launching import Surroundings
 from sdsuper.engine.listeners import Listeners
 from sdsuper.engine.outputs import Outputs
 from sdsuper.engine.ownlog import OwnLog
 from sdsuper.engine.pidfile import Pidfile
+from sdsuper.engine.probes import Probes
 from sdsuper.engine.readiness import Readiness
+from sdsuper.engine.reloading import ReloadCommand
 from sdsuper.engine.resources import Resources
 from sdsuper.engine.runs import RunCommands
+from sdsuper.engine.schedules import Schedules
 from sdsuper.engine.service import Service
 from sdsuper.engine.supervise import Engine
 from sdsuper.engine.trees import Trees
 from sdsuper.engine.update import Updates
 from sdsuper.engine.waiting import Waiting
+from sdsuper.engine.watchdog import Watchdog
 from sdsuper.engine.watching import Watching
 from sdsuper.errors import ConfigError, StartError
 from sdsuper.logs.journal import Journal
@@ -63,8 +71,9 @@ WAITING_REPORT = 3.0               # seconds between two lines that say whom the
 class Daemon:
     """One daemon. `read` parses the configuration again; `foreground` is what the command line and the file say."""
 
-    def __init__(self, model: Model, read: Callable[[], Model], environment: dict[str, str], foreground: bool) -> None:
-        self.model, self.stopping = model, False
+    def __init__(self, model: Model, read: Callable[[], Model], environment: dict[str, str], foreground: bool,
+                 kept: Kept) -> None:
+        self.model, self.stopping, self._kept = model, False, kept
         self.identifier = model.supervisord.identifier
         self._read, self._foreground = read, foreground
         self._environment = {key: value for key, value in environment.items() if key not in PRIVATE}
@@ -113,7 +122,7 @@ class Daemon:
             self.log.flush()
             self._carriers.close(self._journal, self._consoles.values())
             self._loop.close()
-        return 0
+        return self._essential.status
 
     # ---- beginning ------------------------------------------------------------------------------------------------
 
@@ -181,8 +190,10 @@ class Daemon:
             self._engine.attend(console)
         FastCgi(self._engine)
         errands = Errands(self._engine)
-        self._hooks = Hooks(self._engine, errands)
+        probes = Probes(self._engine, errands, settings.api_user)
+        self._hooks = Hooks(self._engine, probes)
         self._readiness = Readiness(self._engine, f"{settings.control_socket}.notify")
+        Watchdog(self._engine, Checks(self._engine, probes, settings.checks_at_once), self._readiness)
         self._service = Service(self._loop, self.log, self._engine.roster, self._systemd, os.getpid())
         waiting = Waiting()
         self._listeners = Listeners(self._engine, self.identifier)
@@ -191,13 +202,18 @@ class Daemon:
         own = self.log.file
         Watching(self._engine, errands, (settings.pidfile, own.path if own is not None else ""))
         self._updates = Updates(self, self._engine, waiting)
-        commands = Commands(self, self._engine, self._updates, waiting)
+        self._essential = Essential(self._engine, self.shutdown)
+        commands = Commands(self, self._engine, self._updates, waiting,
+                            Schedules(self._engine, self._kept.enabled).next)
         self._server = Server(self._loop, settings.control_socket, listener, settings.control_group, commands.handle,
                               settings.control_socket in self._passed.paths)
         self._face = Face(self._engine, self._server, listeners, settings)
         commands.add("Cat", CatCommand(self._engine, lambda: self.model).cat)
         for name, method in RunCommands(self._engine).methods.items():
             commands.add(name, method)
+        commands.add("ReloadProcess", ReloadCommand(self._engine, errands).reload)
+        attend(commands, self, self._engine, self._updates, self._kept, self._readiness)
+        commands.add("Subscribe", self._listeners.subscriptions.subscribe)
         commands.add("SendEvent", self._announcements.send)
         commands.add("OpenFace", self._face.open_face)
         commands.add("OpenConnection", self._face.open_connection)

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from sdsuper.core.slot import Key, Slot
 from sdsuper.core.vocabulary import EndHook, Hook, HookDone, RunHook
-from sdsuper.engine.errands import Errand, ErrandResult, Errands
+from sdsuper.engine.errands import Errand, ErrandResult
+from sdsuper.engine.probes import Probes, Question
 from sdsuper.engine.supervise import Engine
 
 #: Those that nobody waits for: with a new run they are over.
@@ -21,10 +22,10 @@ LINES = 5               # of a hook's output that the log has when it fails
 class Hooks:
     """The hooks of one daemon."""
 
-    def __init__(self, engine: Engine, errands: Errands) -> None:
-        self._engine, self._errands = engine, errands
+    def __init__(self, engine: Engine, probes: Probes) -> None:
+        self._engine, self._probes = engine, probes
         self._queues: dict[Key, deque[tuple[Slot, RunHook]]] = {}
-        self._running: dict[Key, tuple[RunHook, Errand | None]] = {}
+        self._running: dict[Key, tuple[RunHook, Errand | Question | None]] = {}
         self._waiting: list[Callable[[], object]] = []
         engine.hooks = self.take
 
@@ -74,8 +75,8 @@ class Hooks:
             self._running[key] = effect, None
             self._engine.loop.soon(0, lambda: self._done(slot, effect, ""))
             return
-        errand = self._errands.run(slot, command, hooks.timeout, lambda result: self._ended(slot, effect, result),
-                                   _environment(slot, effect))
+        errand = self._probes.run(slot, command, hooks.timeout, lambda result: self._ended(slot, effect, result),
+                                  _environment(slot, effect))
         self._running[key] = effect, errand
 
     def _ended(self, slot: Slot, effect: RunHook, result: ErrandResult) -> None:

@@ -13,6 +13,7 @@ from time import monotonic
 from sdsuper.config.model import GroupConfig, GroupKind
 from sdsuper.core.slot import Key, Slot
 from sdsuper.core.vocabulary import RESTING_STATES, Publish, State
+from sdsuper.engine.subscriptions import Subscriptions
 from sdsuper.engine.supervise import GROUP_REMOVED, Engine
 from sdsuper.engine.trees import Run
 from sdsuper.events.catalogue import SERIALS, Event, covered, envelope
@@ -92,17 +93,19 @@ class Listeners:
         self._reported: dict[Pool, int] = {}               # lost events that the log has, where that is not long ago
         self._stops: list[_Stop] = []                      # listeners that are to be stopped when their work is done
         self._next_serial = 0
+        self.subscriptions = Subscriptions()
         engine.making.givers.append(self._give_stdin)
         engine.group_listeners.append(self.group_heard)
 
     # ---- events ---------------------------------------------------------------------------------------------------
 
     def wants(self, name: str) -> bool:
-        """Whether any pool subscribes to the event. If not, nothing need be made of it."""
-        return name in self._wanted
+        """Whether any pool or client subscribes to the event. If not, nothing need be made of it."""
+        return name in self._wanted or self.subscriptions.wants(name)
 
     def publish(self, name: str, payload: str) -> None:
-        """Hand an event to every pool that subscribes to it."""
+        """Hand an event to every pool and client that subscribes to it."""
+        self.subscriptions.publish(name, payload)
         pools = self._wanted.get(name)
         if not pools:
             return

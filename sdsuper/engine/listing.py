@@ -6,13 +6,13 @@ processes.
 """
 
 import json
-from collections.abc import Iterable
-from time import monotonic, time
+from collections.abc import Callable, Iterable
+from time import localtime, monotonic, strftime, time
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
-from sdsuper.control.show import shown, uptime, waiting
-from sdsuper.core.slot import Slot
+from sdsuper.control.show import shown, trouble, uptime, waiting
+from sdsuper.core.slot import Key, Slot
 from sdsuper.core.vocabulary import Process, State
 from sdsuper.engine.outputs import Outputs
 from sdsuper.engine.resources import Resources
@@ -30,6 +30,9 @@ class Row(NamedTuple):
     lost: int
     frozen: bool
     waits: str
+    checked: bool
+    next_start: int
+    more: str
     text: str
     notes: str
 
@@ -37,10 +40,12 @@ class Row(NamedTuple):
 class Listing:
     """The rows of one daemon."""
 
-    def __init__(self, outputs: Outputs, trees: Trees, resources: Resources) -> None:
-        self._outputs, self._trees, self._resources = outputs, trees, resources
+    def __init__(self, outputs: Outputs, trees: Trees, resources: Resources, next_start: Callable[[Key], int]) -> None:
+        self._outputs, self._trees, self._resources, self._next_start = outputs, trees, resources, next_start
         self._rows: WeakKeyDictionary[Slot, Row] = WeakKeyDictionary()
         self._offset = 0.0
+        #: what else is to be said of a process
+        self.note: Callable[[Slot], str] = lambda _slot: ""
 
     def text(self, slots: Iterable[Slot]) -> str:
         """The reply of List as JSON."""
@@ -70,22 +75,31 @@ class Listing:
         left, lost, frozen = self._trees.left_behind(key), outputs.lost(key), self._resources.frozen(key)
         paths = outputs.path(key, "stdout"), outputs.path(key, "stderr")
         waits = waiting(slot.process, slot.config, self._offset)
-        known = (slot.process, paths, left, lost, frozen, waits)
+        known = (slot.process, paths, left, lost, frozen, waits, slot.config.health.shown,
+                 self._next_start(key), self.note(slot))
         row = self._rows.get(slot)
-        if row is not None and row[:6] == known:
+        if row is not None and row[:9] == known:
             return row
         row = self._rows[slot] = self._made(slot, *known, now)
         return row
 
     def _made(self, slot: Slot, process: Process, paths: tuple[str, str], left: int, lost: int, frozen: bool,
-              waits: str, now: float) -> Row:
+              waits: str, checked: bool, next_start: int, more: str, now: float) -> Row:
         fields = shown(slot.config.name, slot.group, process, now, self._offset)
         description = fields.pop("description")
         del fields["now"]
         fields.update(stdout_logfile=paths[0], stderr_logfile=paths[1], leftovers=left, lost_bytes=lost)
-        notes = [waits] * bool(waits) + ["frozen"] * frozen + [f"{left} left behind"] * bool(left)
+        if checked:
+            fields.update(health=process.health, ready=process.state is State.RUNNING and process.ready is not False)
+        if next_start:
+            fields["next_start"] = next_start
+        ill = trouble(process)
+        notes = [*filter(None, (ill, waits, more))] + ["frozen"] * frozen + [f"{left} left behind"] * bool(left)
         notes += [f"{lost} bytes of output lost"] * bool(lost)
+        if next_start:
+            notes.append(f"next at {strftime('%Y-%m-%d %H:%M:%S', localtime(next_start)).removesuffix(':00')}")
         if process.state is not State.RUNNING:
             fields["description"] = "; ".join(filter(None, [description, *notes]))
         text = json.dumps(fields, separators=(",", ":"))
-        return Row(process, paths, left, lost, frozen, waits, f"{text[:-1]},", "".join(f"; {note}" for note in notes))
+        return Row(process, paths, left, lost, frozen, waits, checked, next_start, more, f"{text[:-1]},",
+                   "".join(f"; {note}" for note in notes))

@@ -79,6 +79,8 @@ class Engine:
         self.hooks: Callable[[Slot, RunHook | EndHook], None] = lambda _slot, _effect: None
         #: whether another process leads a run on whose leader has ended, well or not
         self.successor: Callable[[Run, bool], bool] = lambda _run, _well: False
+        #: whether a process may be started by its autostart or by the clock
+        self.may_begin: Callable[[Key], bool] = lambda _key: True
         self._launcher = launcher
         self._pump = Pump(loop)
         self._stdins = Stdins(loop)
@@ -93,7 +95,7 @@ class Engine:
         self._own: dict[int, tuple[system.Launch, Callable[[Exit], object], Callable[[str], object]]] = {}
         self.on_close: Callable[[], object] = lambda: None      # what is to be given back first
         #: each takes its own effect alone, which the type checker cannot see
-        self._perform: dict[type, Callable[[Slot, Any], None]] = {
+        self._perform: dict[type, Callable[[Slot, Any], object]] = {
             Publish: self._publish, Say: self._say, Spawn: self._spawn, Signal: self._signal, Kill: self._kill,
             RunHook: lambda slot, effect: self.hooks(slot, effect),
             EndHook: lambda slot, effect: self.hooks(slot, effect),
@@ -325,7 +327,8 @@ class Engine:
         """The last leader of a run has ended."""
         populated = False
         try:
-            exit = exit._replace(oom=self.resources.end(run, exit.signal == signal.SIGKILL and not run.killed))
+            oom = self.resources.end(run, exit.signal == signal.SIGKILL and not run.killed)
+            run.exit = exit = exit._replace(oom=oom)
             populated = self._bury(run)
         except Exception as error:          # the end itself must be told in any case
             self.loop.on_error(error)

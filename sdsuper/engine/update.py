@@ -187,7 +187,7 @@ class Updates:
         self._engine.outputs.remove(slot.key)
         self._engine.outputs.add(slot.key, config)
         self._engine.roster.set_process(slot.group, config)
-        if was_up or config.autostart:
+        if was_up or (config.autostart and self._engine.may_begin(slot.key)):
             self._engine.submit(slot, Start())
 
     def _add_group(self, group: GroupConfig) -> list[tuple[Slot, Input]]:
@@ -201,7 +201,7 @@ class Updates:
         for config in configs:
             slot = self._engine.roster.set_process(group, config)
             self._engine.outputs.add(slot.key, config)
-            if config.autostart:
+            if config.autostart and self._engine.may_begin(slot.key):
                 inputs.append((slot, Start()))
         return inputs
 

@@ -6,14 +6,15 @@ the source; the documentation differs in places). Must not: know who listens.
 
 from typing import NamedTuple
 
-from sdsuper.config.values import EVENTS
-from sdsuper.core.vocabulary import Publish, State
+from sdsuper.config.values import EVENTS, OWN_EVENTS
+from sdsuper.core.vocabulary import Publish, PublishHealth, State
 
 RUNNING = "SUPERVISOR_STATE_CHANGE_RUNNING"
 STOPPING = "SUPERVISOR_STATE_CHANGE_STOPPING"
 GROUP_ADDED = "PROCESS_GROUP_ADDED"
 GROUP_REMOVED = "PROCESS_GROUP_REMOVED"
 REMOTE = "REMOTE_COMMUNICATION"
+HEALTH = "PROCESS_HEALTH"                      # the only one that is ours
 STATES = {state: f"PROCESS_STATE_{state.name}" for state in State}
 LOGS = {channel: f"PROCESS_LOG_{channel.upper()}" for channel in ("stdout", "stderr")}
 MESSAGES = {channel: f"PROCESS_COMMUNICATION_{channel.upper()}" for channel in ("stdout", "stderr")}
@@ -37,9 +38,11 @@ class Event(NamedTuple):
 
 
 def covered(types: tuple[str, ...]) -> frozenset[str]:
-    """The events that a subscription means: a parent stands for all its children, EVENT for everything."""
-    return frozenset(name for name in EVENTS for wanted in types
-                     if wanted in ("EVENT", name) or name.startswith(f"{wanted}_"))
+    """The events that a subscription means: a parent stands for all its children, EVENT for everything of Supervisor's.
+    What is ours is for those who name it.
+    """
+    return OWN_EVENTS.intersection(types) | frozenset(
+        name for name in EVENTS for wanted in types if wanted in ("EVENT", name) or name.startswith(f"{wanted}_"))
 
 
 def envelope(event: Event, server: str, pool: str, pool_serial: int, in_bytes: bool) -> bytes:
@@ -64,6 +67,12 @@ def of_state(name: str, group: str, change: Publish) -> str:
     if change.state in (State.FATAL, State.UNKNOWN):
         return head
     return f"{head} pid:{change.pid}"
+
+
+def of_health(name: str, group: str, pid: int, change: PublishHealth) -> str:
+    """PROCESS_HEALTH: words of `Process.health`, and the reason as its text."""
+    return (f"processname:{name} groupname:{group} from_health:{change.before} health:{change.health} pid:{pid}\n"
+            f"{change.reason}")
 
 
 def of_log(name: str, group: str, pid: int, channel: str, data: bytes) -> str:

@@ -39,6 +39,22 @@ def open_read(path: str, user: User | None) -> int:
         return _checked(name, directory, path, os.O_RDONLY, 0, _owners(user))
 
 
+def open_own(path: str, user: User | None) -> int:
+    """A read-only descriptor of a program's own file, with its user's rights from the root directory on: what that user
+    may not read is refused. Raises OSError.
+    """
+    before = (os.geteuid(), os.getegid(), os.getgroups())
+    acting = user is not None and before[0] == 0 != user.uid
+    try:
+        if acting and user is not None:
+            _act_as(user)
+        with _directory(path, user) as (directory, name):
+            return _checked(name, directory, path, os.O_RDONLY, 0, _owners(user))
+    finally:
+        if acting:
+            _act_again_as(*before)
+
+
 def read_given(path: str, user: User | None, most: int) -> bytes:
     """The contents of a file that the configuration names and that is no log: it may as well be a symbolic link, if
     only we or root can have made it. Raises OSError; EFBIG for more than `most` bytes.
@@ -158,9 +174,7 @@ def _directory(path: str, user: User | None, links: bool = False) -> Iterator[tu
         yield fd, name
     finally:
         if acting:
-            os.seteuid(before[0])
-            os.setegid(before[1])
-            os.setgroups(before[2])
+            _act_again_as(*before)
         os.close(fd)
 
 
@@ -197,3 +211,10 @@ def _act_as(user: User) -> None:
     os.setgroups(user.groups)
     os.setegid(user.gid)
     os.seteuid(user.uid)
+
+
+def _act_again_as(uid: int, gid: int, groups: list[int]) -> None:
+    """Take our own effective ids back."""
+    os.seteuid(uid)
+    os.setegid(gid)
+    os.setgroups(groups)

@@ -9,6 +9,7 @@ systemd.exec(5), systemd.kill(5), systemd.resource-control(5).
 from typing import NamedTuple
 
 from sdsuper.config.logs import FACILITIES, word_for
+from sdsuper.config.health import UNCHECKED
 from sdsuper.config.model import UNLIMITED, AutoRestart, Form, LogConfig, MissingFile, ProcessConfig, Syslog, TargetKind
 from sdsuper.config.values import split_command
 from sdsuper.core.vocabulary import signal_name
@@ -94,6 +95,8 @@ def program_unit(process: ProcessConfig, config: str, sandbox: str, variables_fi
     lines += ["", "[Install]", "WantedBy=multi-user.target", ""]
     if process.sandbox is not None:
         notes.append("its own sandbox options are not carried over: the unit has the sandbox that was asked for")
+    if process.health != UNCHECKED:
+        notes.append("not carried over: its checks and its watchdog")
     if process.later:
         notes.append("not carried over: " + ", ".join(name for name, _value in process.later))
     return Made("\n".join(lines), variables, tuple(notes))

@@ -49,6 +49,7 @@ def test_daemon_defaults():
         "syslog_ca": None,
         "syslog_cert": None,
         "syslog_key": None,
+        "checks_at_once": 32,
     }
 
 

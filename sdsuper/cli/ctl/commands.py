@@ -10,13 +10,14 @@ if TYPE_CHECKING:
 
     from sdsuper.cli.ctl.session import Session
 
-#: Command -> the module of this package that has the function of that name. A true result of it ends the shell.
+#: Command -> the module of this package that has the function of that name, `_` for `-`. A true result of it ends the
+#: shell.
 COMMANDS = {
     "add": "groups", "avail": "show", "cat": "cat", "clear": "logs", "exit": "life", "fg": "fg", "freeze": "usage",
     "help": "help", "logs": "output", "maintail": "logs", "open": "life", "pid": "show", "quit": "life",
-    "reload": "life", "remove": "groups", "reread": "groups", "restart": "operate", "rotate": "logs",
-    "shutdown": "life", "signal": "operate", "start": "operate", "status": "show", "stop": "operate", "tail": "logs",
-    "thaw": "usage", "update": "groups", "usage": "usage", "version": "show",
+    "reload": "life", "reload-program": "operate", "remove": "groups", "reread": "groups", "restart": "operate",
+    "rotate": "logs", "shutdown": "life", "signal": "operate", "start": "operate", "status": "show",
+    "stop": "operate", "tail": "logs", "thaw": "usage", "update": "groups", "usage": "usage", "version": "show",
 }  # fmt: skip
 
 #: Words of the Go supervisord's client that Supervisor has no command for: word -> (module, function).
@@ -34,7 +35,7 @@ def split_line(line: str) -> tuple[str, str]:
     if line.startswith("?"):
         return "help", line[1:].strip()
     first, _, rest = line.partition(" ")
-    if first in ALIASES:
+    if first in ALIASES or (first in COMMANDS and "-" in first):
         return first, rest.strip()
     end = next((i for i, letter in enumerate(line) if letter not in _WORD), len(line))
     return line[:end], line[end:].strip()
@@ -47,7 +48,7 @@ def find(command: str) -> "Callable[[Session, str], object] | None":
     if command in ALIASES:
         module, function = ALIASES[command]
     elif command in COMMANDS:
-        module, function = COMMANDS[command], command
+        module, function = COMMANDS[command], command.replace("-", "_")
     else:
         return None
     package = __import__(f"sdsuper.cli.ctl.{module}", fromlist=[function])

@@ -71,6 +71,10 @@ MORE = {
     "logs -o json <name>\tAll fields, or the bare text (cat), or with time and pid (short)",
     "freeze": "freeze <name>\t\tHold a process and all it has started still; they get no CPU time\n"
     "freeze <gname>:*\tHold all processes of a group still",
+    "reload-program": "reload-program <name>\t\tLet a program read its own configuration again, by its reload_command\n"
+    "\t\t\t\tor reload_signal\n"
+    "reload-program <gname>:*\tThe same for all of a group that run and have one of these\n"
+    "reload-program all\t\tThe same for all programs",
     "rotate": "rotate <name> [...]\tRotate the log files of processes now\nrotate all\t\tRotate all process' log files",
     "thaw": "thaw <name>\t\tLet a frozen process go on",
     "usage": "usage\t\t\tShow memory, CPU time and tasks of all processes, with what they have started\n"

@@ -1,4 +1,4 @@
-"""start, stop, restart, signal: what changes processes, and how each result is worded.
+"""start, stop, restart, signal, reload-program: what changes processes, and how each result is worded.
 
 A name is a process, `group:*`, `all`, or a shell pattern. Groups, patterns and `all` answer with a line for each
 process that the command applied to; a single name always answers.
@@ -67,6 +67,17 @@ def signal(session: "Session", argument: str) -> None:
         operate(session, name, "Signal", GENERIC, signal=words[0])
 
 
+def reload_program(session: "Session", argument: str) -> None:
+    """`reload-program name …`: exit 7 for what does not run, 1 for what cannot be reloaded or says that it was not."""
+    if not session.up():
+        return
+    if not argument:
+        session.wrong("Error: reload-program requires a process name")
+        explain(session, "reload-program")
+    for name in _targets(argument.split()):
+        operate(session, name, "ReloadProcess", GENERIC)
+
+
 def _start(session: "Session", names: list[str]) -> None:
     if not session.up():
         return
@@ -101,6 +112,7 @@ _OUTCOMES: dict[str, tuple[str, dict[str, str], str]] = {
     "Start": ("started", _START, "ALREADY_STARTED"),
     "Stop": ("stopped", _SIGNAL, "NOT_RUNNING"),
     "Signal": ("signalled", _SIGNAL, ""),
+    "ReloadProcess": ("reloaded", _SIGNAL, ""),
     "Freeze": ("frozen", _SIGNAL, ""),
     "Thaw": ("thawed", _SIGNAL, ""),
 }

@@ -22,6 +22,7 @@ Values = dict[str, Any]
 
 # Supervisor's numbers of states: STARTING, RUNNING and BACKOFF are up; these can be sent a signal.
 _UP = (10, 20, 30)
+_RUNNING = 20
 _SIGNALLABLE = (10, 20, 40)
 _NAMES = {code: name for name, code in FAULTS.items()}
 
@@ -39,7 +40,7 @@ class RemoteBackend:
             "Stop": self._stop, "Signal": self._signal, "WriteStdin": self._write_stdin,
             "ClearLogs": self._clear_logs, "Reread": self._reread_config, "Update": self._update,
             "AddGroup": self._add_group, "RemoveGroup": self._remove_group, "Shutdown": self._shutdown,
-            "ListRuns": self._list_runs,
+            "ListRuns": self._list_runs, "ReloadProcess": self._reload_process,
         }  # fmt: skip
 
     def call(self, method: str, **parameters: Any) -> Values:
@@ -110,6 +111,17 @@ class RemoteBackend:
 
     def _signal(self, name: str, signal: str) -> Values:
         return self._operate("signal", name, _SIGNALLABLE.__contains__, signal)
+
+    def _reload_process(self, name: str) -> Values:
+        if _is_single(name):
+            group, process = split(name)
+            self._rpc.call("sdsuper.reloadProcess", name)
+            return _results([{"group": group, "name": process, "status": FAULTS["SUCCESS"], "description": "OK"}])
+        infos = self._infos(name)
+        if _is_pattern(name):
+            return self._each([info for info in infos if info["state"] == _RUNNING], "sdsuper.reloadProcess")
+        groups = sorted({info["group"] for info in infos})
+        return _results([row for group in groups for row in self._rpc.call("sdsuper.reloadProcess", f"{group}:*")])
 
     def _operate(self, verb: str, name: str, concerns: Callable[[int], bool], *more: str) -> Values:
         if name == "all":
