@@ -160,3 +160,29 @@ def test_the_clients_page_has_every_option_and_action() -> None:
     page = (ROOT / "docs/man/sdsuper.1").read_text().replace("\\-", "-")
     assert {option for option in CTL if option not in page} == set()
     assert {word for word in (*COMMANDS, *ALIASES) if not re.search(rf"\b{word}\b", page)} == set()
+
+
+def shown_by() -> Iterator[tuple[str, str]]:
+    """Page and name of each test that a page refers to."""
+    for page in PAGES:
+        for found in re.finditer(r"`(tests/[\w/]+\.py(?:::\w+)?)`", page.read_text()):
+            yield page.name, found[1]
+
+
+def test_tests_that_pages_name_exist() -> None:
+    named = list(shown_by())
+    assert len(named) > 40
+    missing = []
+    for page, name in named:
+        path, _, function = name.partition("::")
+        file = ROOT / path
+        if not file.exists() or (function and not re.search(rf"^def {function}\(", file.read_text(), re.MULTILINE)):
+            missing.append(f"{page}: {name}")
+    assert not missing
+
+
+def test_every_option_of_gos_is_in_its_table() -> None:
+    page = (ROOT / "docs" / "from-go.md").read_text()
+    missing = [row.name for row in TABLE
+               if row.since == "go" and not re.search(rf"^\|[^|]*`{row.name}`", page, re.MULTILINE)]
+    assert not missing
