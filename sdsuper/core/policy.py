@@ -143,7 +143,12 @@ def stop_seconds(groups: Iterable[GroupConfig]) -> int:
     """How long it takes at the most until everything has been asked to stop with every stop signal and then killed, one
     group after the other.
     """
-    return sum(max(map(_stop_seconds, group.processes), default=0) for group in groups)
+    return sum(_group_seconds([_stop_seconds(process) for process in group.processes], group) for group in groups)
+
+
+def _group_seconds(each: list[int], group: GroupConfig) -> int:
+    """Those that depend on each other may have to stop one by one."""
+    return sum(each) if any(process.depends.needs for process in group.processes) else max(each, default=0)
 
 
 def _stop_seconds(policy: ProcessConfig) -> int:

@@ -16,6 +16,7 @@ from sdsuper.core.slot import Slot
 from sdsuper.core.vocabulary import Input, Ready, State
 from sdsuper.engine.supervise import Engine
 from sdsuper.engine.trees import Run
+from sdsuper.logs import opening
 from sdsuper.logs.pipes import Tap
 from sdsuper.system import notify
 from sdsuper.system import process as system
@@ -28,6 +29,7 @@ LINE_BYTES = 65536          # of a line that is looked at for readiness
 LOOK_PAUSE = 0.05           # seconds until a pidfile is looked at again that is not there yet
 PIDFILE_BYTES = 64
 FORK_SECONDS = 90.0         # without ready_timeout
+HANDOVER_SECONDS = 5.0      # for a successor to say who it is, when the main process has ended in order
 
 
 class Watch:
@@ -75,8 +77,6 @@ class Readiness:
         kind, pidfile = run.slot.config.readiness.kind, run.slot.config.readiness.pidfile
         if kind is ReadyKind.NOTIFY or pidfile is not None:
             self._adopt_orphans()
-        if pidfile is not None:
-            _remove_stale(pidfile, run)
         if kind is ReadyKind.NOTIFY or run.slot.config.health.watchdog:
             notify.make_directory(self._directory)
             path = os.path.join(self._directory, str(run.tag))
@@ -213,15 +213,16 @@ class Readiness:
             if run.slot.process.state is State.STARTING:
                 self._say(run, Ready(run.number, f"pidfile, pid {pid}"))
             return True
-        if run.slot.process.state is State.STARTING and well and self._engine.trees.alive(run):
-            seconds = run.slot.config.readiness.timeout or FORK_SECONDS
+        if well and self._engine.trees.alive(run):
+            starting = run.slot.process.state is State.STARTING
+            seconds = run.slot.config.readiness.timeout or FORK_SECONDS if starting else HANDOVER_SECONDS
             run.pid = 0
             self._look_again(run, pidfile, monotonic() + seconds)
             return True
         return False
 
     def _look_again(self, run: Run, pidfile: str, until: float) -> None:
-        """Its first process has gone to the background, and who is behind is not said yet."""
+        """Its main process has gone, and who is behind it is not said yet."""
         def look() -> None:
             if self._engine.run(run.slot) is not run or run.pid:
                 return
@@ -238,30 +239,17 @@ class Readiness:
     def _named(self, pidfile: str, run: Run) -> int:
         """Whom a pidfile names, if that is one of the run's own; else 0."""
         try:
-            fd = os.open(pidfile, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            fd = opening.open_own(pidfile, run.slot.config.user)
         except OSError:
             return 0
         try:
             text = os.read(fd, PIDFILE_BYTES).strip()
-        except OSError:
-            return 0
         finally:
             os.close(fd)
         if not text.isdigit() or len(text) > 10:
             return 0
         pid = int(text)
         return pid if self._engine.trees.holds(run, pid) else 0
-
-
-def _remove_stale(pidfile: str, run: Run) -> None:
-    """What an earlier run has left would name somebody else by now. Only a file of the program's own user, or ours."""
-    user = run.slot.config.user
-    try:
-        seen = os.lstat(pidfile)
-        if seen.st_uid in {os.geteuid(), os.geteuid() if user is None else user.uid}:
-            os.unlink(pidfile)
-    except OSError:
-        pass
 
 
 class LineTap:

@@ -3,6 +3,7 @@
 import os
 import pwd
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -311,3 +312,34 @@ def test_a_user_of_its_own(start: Start, forker: str, tmp_path: Path) -> None:
     os.chown(tmp_path, pwd.getpwnam("nobody").pw_uid, -1)
     daemon = start(f"{forker} 0\nuser=nobody")
     assert daemon.wait_state("old", "RUNNING")["pid"] == int(daemon.text("old.pid"))
+
+
+APP = """
+def application(environ, start_response):
+    start_response("200 OK", [])
+    return [str(__import__("os").getppid()).encode()]
+"""
+
+
+def test_gunicorn_replaces_itself(start: Start, tmp_path: Path) -> None:
+    """USR2, then QUIT: the new master takes over the port, the pidfile, and the place here; nothing is restarted."""
+    (tmp_path / "app.py").write_text(APP)
+    gunicorn = Path(sys.executable).parent / "gunicorn"
+    daemon = start("[program:app]\ntype=forking\npidfile={dir}/app.pid\nkillasgroup=true\n"
+                   f"command={gunicorn} --daemon --pid {{dir}}/app.pid --bind unix:{{dir}}/sock --chdir {{dir}} app")
+    first = daemon.wait_state("app", "RUNNING", limit=30)["pid"]
+
+    def master() -> int:
+        with socket.socket(socket.AF_UNIX) as end:
+            end.connect(str(tmp_path / "sock"))
+            end.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            return int(b"".join(iter(lambda: end.recv(4096), b"")).rpartition(b"\r\n\r\n")[2])
+
+    daemon.wait(lambda: (tmp_path / "sock").exists() and master() == first, "it answers")
+    daemon.call("Signal", name="app", signal="USR2")
+    daemon.wait(lambda: daemon.text("app.pid.2"), "there is a second one", 30)
+    second = int(daemon.text("app.pid.2"))
+    daemon.call("Signal", name="app", signal="QUIT")
+    daemon.wait(lambda: daemon.status("app")["pid"] == second, "it is followed", 30)
+    assert daemon.status("app")["run"] == 1 and daemon.status("app")["state"] == "RUNNING" and master() == second
+    assert daemon.result("Stop", "app")[0] == "SUCCESS" and not os.path.exists(f"/proc/{second}")
