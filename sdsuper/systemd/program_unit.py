@@ -8,8 +8,9 @@ systemd.exec(5), systemd.kill(5), systemd.resource-control(5).
 
 from typing import NamedTuple
 
-from sdsuper.config.logs import FACILITIES, word_for
 from sdsuper.config.health import UNCHECKED
+from sdsuper.config.lifecycle import ReadyKind
+from sdsuper.config.logs import FACILITIES, word_for
 from sdsuper.config.model import UNLIMITED, AutoRestart, Form, LogConfig, MissingFile, ProcessConfig, Syslog, TargetKind
 from sdsuper.config.values import split_command
 from sdsuper.core.vocabulary import signal_name
@@ -85,8 +86,8 @@ def program_unit(process: ProcessConfig, config: str, sandbox: str, variables_fi
     variables = "".join(assignment(name, value) for name, value in process.environment)
     source = f"{process.name}, from [program:{process.program}] of {config}"
     lines = ["[Unit]", f"Description={_value('configuration', source)}",
-             "After=network.target", *_start_limit(process), "", "[Service]", "Type=exec",
-             f"ExecStart={_command(process.command)}", *_who(process, sandbox, notes),
+             "After=network.target", *_start_limit(process), "", "[Service]",
+             *_start(process, notes), *_who(process, sandbox, notes),
              *_files(process, notes),
              *([f"EnvironmentFile={_value('environment', variables_file)}"] if variables else ()),
              *_ends(process, notes), *_output(process, may_append, notes), *_limits(process, notes)]
@@ -100,6 +101,30 @@ def program_unit(process: ProcessConfig, config: str, sandbox: str, variables_fi
     if process.later:
         notes.append("not carried over: " + ", ".join(name for name, _value in process.later))
     return Made("\n".join(lines), variables, tuple(notes))
+
+
+def _start(process: ProcessConfig, notes: list[str]) -> list[str]:
+    """What is run, and when it counts as started."""
+    ready, hooks = process.readiness, process.hooks
+    lines = ["Type=exec"]
+    if ready.pidfile is not None:
+        lines = ["Type=forking", f"PIDFile={_value('pidfile', ready.pidfile)}"]
+    elif ready.kind is ReadyKind.NOTIFY:
+        lines = ["Type=notify", f"NotifyAccess={'all' if ready.everybody else 'main'}"]
+    elif ready.kind is not ReadyKind.STARTSECS:
+        notes.append(f"not carried over: readiness={ready.kind.value}")
+    if len(lines) > 1:
+        lines.append(f"TimeoutStartSec={ready.timeout or 'infinity'}")
+    around = (("ExecStartPre", hooks.pre_start), ("ExecStart", process.command), ("ExecStartPost", hooks.post_start),
+              ("ExecReload", hooks.reload_command), ("ExecStop", hooks.pre_stop), ("ExecStopPost", hooks.post_stop))
+    lines += [f"{name}={_command(command)}" for name, command in around if command or name == "ExecStart"]
+    if hooks.reload_signal and not hooks.reload_command:
+        lines.append(f"ExecReload=/bin/kill -{hooks.reload_signal} $MAINPID")
+    if hooks.post_start:
+        notes.append("a post_start_hook that fails ends the start: systemd's rule")
+    if process.depends.needs:
+        notes.append("not carried over: depends_on, for nobody knows which units the others are")
+    return lines
 
 
 def _command(text: str) -> str:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sdsuper.config.lifecycle import Condition, Depends, Need
 from sdsuper.config.model import ProcessConfig
 from sdsuper.config.values import split_command
 from sdsuper.systemd.from_unit import section
@@ -102,14 +103,26 @@ def test_no_variable_is_in_the_unit() -> None:
 
 def test_what_is_not_as_it_was_is_said() -> None:
     notes = "\n".join(made("stopsignal=TERM INT\nstdout_logfile=/srv/x.log\nautorestart=false\nsandbox=strict\n"
-                           "depends_on=db", "standard", may_append=False).notes + made("backoff_factor=2").notes)
+                           "readiness=fd:3", "standard", may_append=False).notes + made("backoff_factor=2").notes)
     for word in ("several stop signals", "/srv/x.log: the output goes to the journal", "is not tried again",
-                 "runs as root", "1.7 instead of 2.1", "own sandbox", "depends_on", "no capabilities",
+                 "runs as root", "1.7 instead of 2.1", "own sandbox", "readiness=fd", "no capabilities",
                  "the back-off is not carried over"):
         assert word in notes
+    needy = one("")._replace(depends=Depends((Need("db", "db", Condition.READY, False),)))
+    assert "depends_on" in "\n".join(program_unit(needy, "/etc/sup.conf", "off", "/etc/x.env", True).notes)
     notes = "\n".join(made("", "strict").notes)
     assert "no capabilities" in notes and "1.1 instead of 1.5" in notes
     assert "no capabilities" not in "\n".join(made("user=nobody", "strict").notes + made("", "offline").notes)
+
+
+def test_what_is_around_a_run_is_systemds_as_well() -> None:
+    text = made("pre_start_hook=/bin/a 1\npost_start_hook=/bin/b\npre_stop_hook=/bin/c\npost_stop_hook=/bin/d\n"
+                "reload_signal=HUP\nreadiness=notify\nnotify_access=all\nready_timeout=5").text
+    assert [line for line in text.splitlines() if line.startswith(("Exec", "Type", "Notify", "TimeoutStart"))] == [
+        "Type=notify", "NotifyAccess=all", "TimeoutStartSec=5", "ExecStartPre=/bin/a 1", "ExecStart=/bin/cat",
+        "ExecStartPost=/bin/b", "ExecStop=/bin/c", "ExecStopPost=/bin/d", "ExecReload=/bin/kill -1 $MAINPID"]
+    text = made("type=forking\npidfile=/run/x.pid\nreload_command=/bin/r").text
+    assert "Type=forking\nPIDFile=/run/x.pid\nTimeoutStartSec=90\n" in text and "ExecReload=/bin/r\n" in text
 
 
 @pytest.mark.parametrize(("options", "sandbox", "home"), [
