@@ -36,6 +36,7 @@ from sdsuper.core.vocabulary import (
     Start,
     State,
     Stop,
+    Stuck,
 )
 
 NOW = 100.0
@@ -44,7 +45,8 @@ INPUTS = (
     Start(), Stop(), Stop(shutdown=True), Stop(again=True), Spawned(RUN, 7), SpawnFailed(RUN, "why"),
     LaunchFailed(RUN, "why"), SpawnFailed(RUN, "why", lack=True), LaunchFailed(RUN, "why", lack=True),
     *(Exited(RUN, end, populated) for end in (Exit(0), Exit(1), Exit(-1, 9)) for populated in (False, True)),
-    Emptied(RUN), Elapsed(RUN), SignalFailed(RUN, "why"), Cleared(RUN), Blocked(RUN, "why"), Ready(RUN, "how"),
+    Emptied(RUN), Elapsed(RUN), SignalFailed(RUN, "why"), Cleared(RUN), Blocked(RUN, "why"), Stuck(RUN, "why"),
+    Ready(RUN, "how"),
     *(HookDone(RUN, hook, why) for hook in Hook for why in ("", "why")), Faulty(RUN, "why"), Moved(RUN, 8),
     *(Checked(RUN, healthy, "why") for healthy in (True, False, None)),
 )

@@ -67,7 +67,7 @@ def readiness(text: str) -> tuple[ReadyKind, str]:
         try:
             re.compile(detail.encode())
         except re.error as error:
-            raise refused(text, "a pattern", f"regular expression: {error}") from None
+            raise refused(text, f"a pattern, {error}", "regular expression") from None
         return ReadyKind.LOG, detail
     raise refused(text, "a kind of readiness", "startsecs, notify, fd:NUMBER (3, or 5 to 255) or log:PATTERN")
 

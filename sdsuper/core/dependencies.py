@@ -22,6 +22,7 @@ from sdsuper.core.vocabulary import (
     Start,
     State,
     Stop,
+    Stuck,
 )
 
 Inputs = list[tuple[Slot, Input]]
@@ -121,9 +122,11 @@ class Dependencies:
         if all(way is Standing.MET for way in ways.values()):
             return [(slot, Cleared(process.run))]
         down = [need for need, way in ways.items() if way is Standing.DOWN]
-        if down and slot.config.depends.unmet is Unmet.FAIL:
-            return [(slot, Blocked(process.run, f"{self.shown(down[0])}, which it depends on"))]
-        return []
+        if not down:
+            return []
+        why = f"{self.shown(down[0])}, which it depends on"
+        fails = slot.config.depends.unmet is Unmet.FAIL
+        return [(slot, Blocked(process.run, why) if fails else Stuck(process.run, why))]
 
     def shown(self, need: Need) -> str:
         """`db is FATAL`: what of a need is not met, in words."""

@@ -36,6 +36,7 @@ from sdsuper.core.vocabulary import (
     Start,
     State,
     Stop,
+    Stuck,
 )
 
 
@@ -64,11 +65,11 @@ TABLE: dict[tuple[State, type], Cell] = {
     (S.STARTING, Stop): ending.stop,
     (S.STARTING, Cleared): starting.cleared,
     (S.STARTING, Blocked): starting.blocked,
+    (S.STARTING, Stuck): starting.stuck,
     (S.STARTING, HookDone): starting.prepared,
     (S.STARTING, Ready): starting.ready,
     (S.STARTING, Faulty): ending.faulty,
     (S.STARTING, Moved): starting.moved,
-    (S.STARTING, Checked): starting.checked,
     (S.RUNNING, LaunchFailed): starting.launch_failed,
     (S.RUNNING, Exited): ending.ended_running,
     (S.RUNNING, Stop): ending.stop,
@@ -105,12 +106,14 @@ IGNORED: frozenset[tuple[State, type]] = frozenset({
     *((s, i) for i in (LaunchFailed, Exited) for s in (S.STOPPED, S.BACKOFF, S.EXITED, S.FATAL)),
     (S.UNKNOWN, LaunchFailed),
     # dependencies are waited for, and hooks stand in the way, before there is a child; a hook before a stop, then
-    *((s, i) for i in (Cleared, Blocked) for s in State if s is not S.STARTING),
+    *((s, i) for i in (Cleared, Blocked, Stuck) for s in State if s is not S.STARTING),
     *((s, HookDone) for s in State if s not in (S.STARTING, S.STOPPING)),
     # it has been ready for a while, or is on its way out
     *((s, Ready) for s in State if s is not S.STARTING),
     # there is no run that could be looked at, or it ends anyway
-    *((s, i) for i in (Faulty, Checked) for s in State if s not in (S.STARTING, S.RUNNING)),
+    *((s, Faulty) for s in State if s not in (S.STARTING, S.RUNNING)),
+    # what checks say counts from the beginning to the end of RUNNING
+    *((s, Checked) for s in State if s is not S.RUNNING),
     *((s, Moved) for s in State if s not in (S.STARTING, S.RUNNING, S.STOPPING)),
     # only the stop ladder waits for the whole tree, and only it signals
     *((s, i) for i in (Emptied, SignalFailed) for s in State if s is not S.STOPPING),

@@ -30,8 +30,10 @@ from sdsuper.core.vocabulary import (
     Spawn,
     Spawned,
     SpawnFailed,
+    Stall,
     Start,
     State,
+    Stuck,
 )
 
 Outcome = tuple[Process, list[Effect]]
@@ -78,7 +80,15 @@ def _prepare(process: Process, policy: ProcessConfig, now: float) -> Outcome:
 
 def cleared(process: Process, _input: Cleared, policy: ProcessConfig, now: float) -> Outcome:
     """What it depends on is there."""
-    return _prepare(process, policy, now) if process.phase is Phase.WAITING else (process, [])
+    return _prepare(process._replace(spawnerr=""), policy, now) if process.phase is Phase.WAITING else (process, [])
+
+
+def stuck(process: Process, input: Stuck, policy: ProcessConfig, _now: float) -> Outcome:
+    """What it depends on cannot be had now; told once."""
+    if process.phase is not Phase.WAITING or process.spawnerr == input.reason:
+        return process, []
+    return process._replace(spawnerr=input.reason), [
+        Say("warn", f"{policy.name} waits: {input.reason}"), Stall(process.run)]
 
 
 def blocked(process: Process, input: Blocked, policy: ProcessConfig, _now: float) -> Outcome:

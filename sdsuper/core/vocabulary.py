@@ -210,6 +210,13 @@ class Blocked(NamedTuple):
     reason: str
 
 
+class Stuck(NamedTuple):
+    """Something that the process depends on cannot be had for the time being, and it waits on."""
+
+    run: int
+    reason: str
+
+
 class HookDone(NamedTuple):
     """A hook is over; `reason` is why it has failed, or empty."""
 
@@ -249,7 +256,7 @@ class Checked(NamedTuple):
 
 
 Input = (Start | Stop | Spawned | SpawnFailed | LaunchFailed | Exited | Emptied | Elapsed | SignalFailed | Cleared
-         | Blocked | HookDone | Ready | Faulty | Moved | Checked)
+         | Blocked | Stuck | HookDone | Ready | Faulty | Moved | Checked)
 
 
 # ---- effects ------------------------------------------------------------------------------------------------------
@@ -304,6 +311,12 @@ class RunHook(NamedTuple):
     exit: Exit | None = None
 
 
+class Stall(NamedTuple):
+    """Nobody knows how long this start will take: who waits for it should know."""
+
+    run: int
+
+
 class EndHook(NamedTuple):
     """End the hook that a start or a stop waits for; nobody does any more."""
 
@@ -317,4 +330,4 @@ class Say(NamedTuple):
     text: str
 
 
-Effect = Spawn | Signal | Kill | Publish | PublishHealth | RunHook | EndHook | Say
+Effect = Spawn | Signal | Kill | Publish | PublishHealth | Stall | RunHook | EndHook | Say

@@ -77,6 +77,23 @@ MUTATIONS = [
     ("roster.py", "if deadline is not None and deadline != before.deadline:", "if False:", "deadlines never told"),
     ("roster.py", "for priority in sorted(classes)]", "for priority in sorted(classes, reverse=True)]",
      "shutdown in the wrong order"),
+    ("health.py", "max(began + check.period, now + check.initial_delay) + wait", "due",
+     "after an action the initial delay does not hold"),
+    ("health.py", "wait, 0, 0, False), True", "wait, 0, bad, False), True",
+     "after an action each failure is another one"),
+    ("health.py", "(progress.good + 1, 0) if well", "(progress.good + 1, progress.bad) if well",
+     "failures need not be in a row"),
+    ("health.py", "(acts or progress.verdict is not False)", "True", "the same bad verdict is told again"),
+    ("health.py", "due = max(began + check.period, now) + wait", "due = began + check.period - wait",
+     "chance makes checks sooner"),
+    ("health.py", "progress._replace(due=now + min(", "progress._replace(bad=progress.bad + 1, due=now + min(",
+     "what could not be found out counts as bad"),
+    ("starting.py", "running = running._replace(ready=False, trouble=UNASKED)", "pass",
+     "who was never asked is ready"),
+    ("ending.py", "    if not timeout or now < process.started + timeout:", "    if False:",
+     "a reload gives a start no time"),
+    ("dependencies.py", "return process.ready is not False and (", "return True and (",
+     "nobody waits for who is not ready"),
 ]
 
 

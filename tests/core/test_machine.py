@@ -58,8 +58,8 @@ def test_an_ignored_cell_changes_nothing(cell: tuple[State, type]) -> None:
     process = Process(state, run=3)
     examples = {"Start": (), "Stop": (), "Spawned": (3, 7), "SpawnFailed": (3, "x"), "LaunchFailed": (3, "x"),
                 "Exited": (3, Exit(0)), "Emptied": (3,), "Elapsed": (3,), "SignalFailed": (3, "x"),
-                "Cleared": (3,), "Blocked": (3, "x"), "HookDone": (3, Hook.PRE_START), "Ready": (3, "x"),
-                "Faulty": (3, "x"), "Moved": (3, 8), "Checked": (3, True, "x")}
+                "Cleared": (3,), "Blocked": (3, "x"), "Stuck": (3, "x"),
+                "HookDone": (3, Hook.PRE_START), "Ready": (3, "x"), "Faulty": (3, "x"), "Moved": (3, 8), "Checked": (3, True, "x")}
     assert step(process, kind(*examples[kind.__name__]), DEFAULTS, 5.0) == (process, [])
 
 
@@ -175,6 +175,16 @@ def test_after_stopwaitsecs_comes_sigkill_again_and_again() -> None:
     story = running(stopwaitsecs=5) | stop | after(4.9) >> STOPPING
     assert len(story.sent) == 1
     story | after(0.2) | after(5) >> STOPPING
+    assert story.sent[1:] == [Kill(1, False), Kill(1, False)]
+    story | killed(9) >> STOPPED
+
+
+def test_killwaitsecs_is_the_pause_between_kills() -> None:
+    story = running(stopwaitsecs=5, killwaitsecs=60) | stop | after(5)
+    assert story.sent[1:] == [Kill(1, False)]
+    story | after(59.9)
+    assert len(story.sent) == 2
+    story | after(0.1)
     assert story.sent[1:] == [Kill(1, False), Kill(1, False)]
     story | killed(9) >> STOPPED
 

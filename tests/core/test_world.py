@@ -44,6 +44,7 @@ from sdsuper.core.vocabulary import (
     Spawn,
     Spawned,
     SpawnFailed,
+    Stall,
     Start,
     State,
     Stop,
@@ -174,7 +175,7 @@ class World(RuleBasedStateMachine):
             self.hooks = [(s, h) for s, h in self.hooks
                           if s is not slot or h.hook is Hook.POST_STOP or h.run != effect.run]
         else:
-            assert isinstance(effect, (Say, PublishHealth))
+            assert isinstance(effect, (Say, PublishHealth, Stall))
 
     def is_met(self, need: Need) -> bool:
         """What a need asks for, worked out anew."""
@@ -322,6 +323,8 @@ class World(RuleBasedStateMachine):
             assert history[-1] is process.state
             assert len(alive) <= 1
             assert bool(alive) <= (process.state in CHILD_STATES | {State.UNKNOWN})
+            if process.state is not State.RUNNING:
+                assert (process.health, process.trouble) == ("unknown", "")
             if process.state in RESTING_STATES:
                 assert process.deadline is None
                 assert process.goal is Goal.DOWN

@@ -73,12 +73,14 @@ def test_a_job_that_fails_is_waited_for_until_it_is_mended(start: Start) -> None
     daemon = site(start)
     may(daemon, "db")
     may(daemon, "migrate", "3")
-    daemon.call("Start", name="web", wait=False)
-    daemon.wait_state("migrate", "EXITED")
-    assert daemon.status("web")["state"] == "STARTING" and daemon.status("web")["pid"] == 0
+    why = "migrate has ended with exit status 3, which it depends on"
+    assert daemon.result("Start", "web") == ("SPAWN_ERROR", why), "a client is not kept waiting for ever"
+    web = daemon.status("web")
+    assert (web["state"], web["pid"], web["spawnerr"]) == ("STARTING", 0, why)
+    assert f"web waits: {why}" in daemon.log
     may(daemon, "migrate", "0")
     daemon.call("Start", name="migrate")
-    daemon.wait_state("web", "RUNNING")
+    assert daemon.wait_state("web", "RUNNING")["spawnerr"] == ""
 
 
 def test_or_not_waited_for(start: Start) -> None:
