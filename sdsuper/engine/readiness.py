@@ -162,7 +162,7 @@ class Readiness:
         self._engine.log.flush()
 
     def _believed(self, run: Run, message: notify.Message) -> bool:
-        if message.pid == run.pid:
+        if 0 < message.pid == run.pid:
             return True
         if not run.slot.config.readiness.everybody:
             return False
@@ -202,10 +202,12 @@ class Readiness:
     def _successor(self, run: Run, well: bool) -> bool:
         """The main process of a run has ended: whether another one takes its place, now or soon."""
         pidfile = run.slot.config.readiness.pidfile
+        if run.slot.process.state not in (State.STARTING, State.RUNNING):
+            return False
         if run.next and self._engine.trees.holds(run, run.next):
             self._engine.move(run, run.next)
             return True
-        if pidfile is None or run.slot.process.state not in (State.STARTING, State.RUNNING):
+        if pidfile is None:
             return False
         pid = self._named(pidfile, run)
         if pid:

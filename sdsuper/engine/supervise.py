@@ -34,6 +34,7 @@ from sdsuper.core.vocabulary import (
     Spawn,
     Spawned,
     SpawnFailed,
+    Stall,
     Start,
     Stop,
     signal_name,
@@ -74,6 +75,8 @@ class Engine:
         self.roster = Roster()
         self.listeners: list[Listener] = []
         self.group_listeners: list[GroupListener] = []
+        #: who hears that nobody knows how long a start will take
+        self.stall_listeners: list[Callable[[Slot], object]] = []
         self.health_listeners: list[Callable[[Slot, PublishHealth], object]] = []
         #: who carries out the effects about hooks
         self.hooks: Callable[[Slot, RunHook | EndHook], None] = lambda _slot, _effect: None
@@ -99,6 +102,7 @@ class Engine:
             Publish: self._publish, Say: self._say, Spawn: self._spawn, Signal: self._signal, Kill: self._kill,
             RunHook: lambda slot, effect: self.hooks(slot, effect),
             EndHook: lambda slot, effect: self.hooks(slot, effect),
+            Stall: lambda slot, _effect: [hear(slot) for hear in self.stall_listeners],
             PublishHealth: lambda slot, effect: [hear(slot, effect) for hear in self.health_listeners],
         }
         trees.on_empty = self._emptied
@@ -263,6 +267,8 @@ class Engine:
         try:
             self.resources.thaw(run)
             (os.killpg if group else os.kill)(run.pid, number)
+            if run.next and self.trees.holds(run, run.next):
+                os.kill(run.next, number)       # it leads already, in its own eyes
         except ProcessLookupError:
             return                              # it has ended; the news is on its way
         except OSError as error:

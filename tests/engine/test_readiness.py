@@ -145,6 +145,16 @@ def test_the_main_process_can_be_another_one_of_it(start: Start, notifier: str) 
     daemon.wait_log("exited: web (terminated by SIGTERM; not expected)")
 
 
+def test_both_are_stopped_while_there_are_two(start: Start, notifier: str) -> None:
+    daemon = start(f"{notifier} living:MAINPID=@ READY=1\nnotify_access=all\nstopwaitsecs=60")
+    daemon.wait_log("takes the place of pid")
+    first = daemon.wait_state("web", "RUNNING")["pid"]
+    (second,) = [int(pid) for pid in Path(f"/proc/{first}/task/{first}/children").read_text().split()]
+    assert daemon.result("Stop", "web")[0] == "SUCCESS"
+    daemon.wait(lambda: not os.path.exists(f"/proc/{second}"), "the other one is gone as well")
+    assert "killing" not in daemon.log
+
+
 def test_a_stranger_cannot_be_the_main_process(start: Start, notifier: str) -> None:
     daemon = start(f"{notifier} MAINPID={os.getpid()} MAINPID=1 MAINPID=x READY=1")
     daemon.wait_state("web", "RUNNING")
