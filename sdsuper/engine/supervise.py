@@ -102,8 +102,8 @@ class Engine:
             Publish: self._publish, Say: self._say, Spawn: self._spawn, Signal: self._signal, Kill: self._kill,
             RunHook: lambda slot, effect: self.hooks(slot, effect),
             EndHook: lambda slot, effect: self.hooks(slot, effect),
-            Stall: lambda slot, _effect: [hear(slot) for hear in self.stall_listeners],
-            PublishHealth: lambda slot, effect: [hear(slot, effect) for hear in self.health_listeners],
+            Stall: lambda slot, _effect: self._tell(self.stall_listeners, slot),
+            PublishHealth: lambda slot, effect: self._tell(self.health_listeners, slot, effect),
         }
         trees.on_empty = self._emptied
         loop.watch(launcher.report_fd, 1, lambda _events: self._take_reports())
@@ -216,17 +216,16 @@ class Engine:
             self.outputs.rest(slot.key)
         if self.log.journal is not None:
             self.log.write_change(*entries.of_change(slot, change, self._news))
-        for listener in self.listeners:
-            try:
-                listener(slot, change)
-            except Exception as error:
-                self.loop.on_error(error)
+        self._tell(self.listeners, slot, change)
 
     def tell_of_group(self, name: str, what: str) -> None:
         """Something has happened to a group: one of GROUP_ADDED and so on."""
-        for listener in self.group_listeners:
+        self._tell(self.group_listeners, name, what)
+
+    def _tell(self, hearers: Sequence[Callable[..., object]], *news: object) -> None:
+        for hear in hearers:
             try:
-                listener(name, what)
+                hear(*news)
             except Exception as error:
                 self.loop.on_error(error)
 
