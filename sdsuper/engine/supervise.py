@@ -100,8 +100,7 @@ class Engine:
         #: each takes its own effect alone, which the type checker cannot see
         self._perform: dict[type, Callable[[Slot, Any], object]] = {
             Publish: self._publish, Say: self._say, Spawn: self._spawn, Signal: self._signal, Kill: self._kill,
-            RunHook: lambda slot, effect: self.hooks(slot, effect),
-            EndHook: lambda slot, effect: self.hooks(slot, effect),
+            **dict.fromkeys((RunHook, EndHook), lambda slot, effect: self.hooks(slot, effect)),
             Stall: lambda slot, _effect: self._tell(self.stall_listeners, slot),
             PublishHealth: lambda slot, effect: self._tell(self.health_listeners, slot, effect),
         }

@@ -136,7 +136,6 @@ class Updates:
                     act()
                 for name in gone:
                     self._forget_group(name)
-                self._engine.submit_all([])         # who waited for what is no more may go on
             finally:
                 self._under_way = False
                 if self._turns:
@@ -210,6 +209,7 @@ class Updates:
             self._engine.outputs.remove(slot.key)
         self._engine.roster.remove_group(name)
         self._engine.tell_of_group(name, GROUP_REMOVED)
+        self._engine.submit_all([])             # who waited for what is no more may go on
 
     def _forget(self, slot: Slot) -> None:
         self._engine.outputs.remove(slot.key)

@@ -59,7 +59,8 @@ def test_an_ignored_cell_changes_nothing(cell: tuple[State, type]) -> None:
     examples = {"Start": (), "Stop": (), "Spawned": (3, 7), "SpawnFailed": (3, "x"), "LaunchFailed": (3, "x"),
                 "Exited": (3, Exit(0)), "Emptied": (3,), "Elapsed": (3,), "SignalFailed": (3, "x"),
                 "Cleared": (3,), "Blocked": (3, "x"), "Stuck": (3, "x"),
-                "HookDone": (3, Hook.PRE_START), "Ready": (3, "x"), "Faulty": (3, "x"), "Moved": (3, 8), "Checked": (3, True, "x")}
+                "HookDone": (3, Hook.PRE_START), "Ready": (3, "x"), "Faulty": (3, "x"),
+                "Moved": (3, 8), "Checked": (3, True, "x")}
     assert step(process, kind(*examples[kind.__name__]), DEFAULTS, 5.0) == (process, [])
 
 
