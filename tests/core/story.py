@@ -31,7 +31,7 @@ DEFAULTS = ProcessConfig(
     autostart=True, autorestart=AutoRestart.UNEXPECTED, startsecs=1, startretries=3, exitcodes=(0,), stopsignals=(15,),
     stopwaitsecs=10, stopasgroup=False, killasgroup=False, redirect_stderr=False, stdout=QUIET, stderr=QUIET,
     serverurl=None, nice=None, rlimits=(), leftovers=False, user_environment=False, limits=(),
-    limits_optional=False, sandbox=None, restart=Restart(), later=(),
+    limits_optional=False, sandbox=None, restart=Restart(),
 )
 
 
