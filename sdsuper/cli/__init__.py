@@ -8,9 +8,10 @@ import sys
 
 #: Words of `sdsuper ctl` that are commands of `sdsuper` itself, too; `version` and `help` mean something else there.
 VERBS = frozenset((
-    "add", "avail", "cat", "clear", "fg", "freeze", "logs", "logtail", "maintail", "open", "pid", "reload", "remove",
-    "reread", "restart", "shutdown", "signal", "start", "start-group", "status", "stop", "stop-group", "tail", "thaw",
-    "update", "usage",
+    "add", "avail", "cat", "clear", "diff", "disable", "enable", "events", "fg", "freeze", "health", "is-active",
+    "is-ready", "logs", "logtail", "maintail", "open", "pid", "reload", "reload-program", "remove", "reread", "restart",
+    "scale", "shutdown", "signal", "start", "start-group", "status", "stop", "stop-group", "tail", "thaw", "update",
+    "usage", "why",
 ))  # fmt: skip
 
 HELP = """\

@@ -7,6 +7,7 @@ needs.
 
 import os
 import sys
+from collections.abc import Mapping
 from typing import NoReturn
 
 from sdsuper import VERSION

@@ -41,6 +41,7 @@ _EXAMPLES = {
     "childlogdir": "/tmp", "user": "nobody", "directory": "/tmp", "environment": 'KEY="value",OTHER="two words"',
     "environment_file": "-/etc/default/theprogramname", "extends": "thetemplatename",
     "history_file": "~/.sc_history", "control_socket": "/run/sdsuper/control.sock", "control_group": "adm",
+    "state_file": "/var/lib/sdsuper/state",
     "api_user": "nobody", "allowed_hosts": "status.example.com",
     "command": "/bin/cat", "killasgroup": "false", "umask": "022", "nice": "10", "rlimit_nofile": "4096:65536",
     "rlimit_core": "0", "events": "PROCESS_STATE", "buffer_size": "100",

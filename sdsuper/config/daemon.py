@@ -101,9 +101,12 @@ def control_socket(host: Host, servers: tuple[Server, ...]) -> str:
 def state_file(host: Host, control_socket: str) -> str:
     """Where the daemon of that socket keeps what clients have set, when the configuration does not say."""
     name = control_socket.strip("/").replace("/", "-") + ".state"
+    given = host.environ.get("STATE_DIRECTORY", "").partition(":")[0]       # systemd.exec(5)
+    if given:
+        return f"{given}/{name}"
     if host.uid == 0:
         return f"/var/lib/sdsuper/{name}"
-    home = host.environ.get("XDG_STATE_HOME") or f"{host.environ.get('HOME') or '/tmp'}/.local/state"
+    home = host.environ.get("XDG_STATE_HOME") or f"{host.environ.get('HOME', '')}/.local/state"
     return f"{home}/sdsuper/{name}"
 
 

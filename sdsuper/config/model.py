@@ -223,7 +223,6 @@ class ProcessConfig(NamedTuple):
     limits_optional: bool                         # a limit that cannot be set is a warning, and no reason not to start
     sandbox: Sandbox | None                       # None: the daemon's own rights and surroundings
     restart: Restart
-    later: tuple[tuple[str, object], ...]         # options that are read and checked, but not yet acted on
     syslog: Syslog = Syslog()
     environment_files: EnvironmentFiles = EnvironmentFiles()
     watch: Watch = Watch()

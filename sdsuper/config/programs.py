@@ -45,7 +45,6 @@ class Recipe:
         self.names = Names({"program_name": self.program, "group_name": group, "host_node_name": reading.host.node},
                            reading.names)
         self.each: list[tuple[Row, Entry]] = []
-        self.later: list[tuple[str, object]] = []
         self.rlimits: list[tuple[str, int, int]] = []
         self.limits: list[tuple[str, str]] = []
         self.entries: dict[str, Entry] = {}
@@ -67,9 +66,6 @@ class Recipe:
         found = self.reading.value(row, entry, names)
         if found.error is not None:
             self.broken = True
-        elif row.field == "later":
-            if found.value != self.reading.default(row):
-                self.later.append((row.name, found.value))
         elif row.field == "rlimits":
             self.rlimits.append((row.name[7:], *found.value))
         elif row.field == "limits":
@@ -243,7 +239,7 @@ def _record(recipe: Recipe, found: dict[str, Any], name: str, variables: tuple[t
         found["redirect_stderr"], _log(recipe, found, "stdout"), stderr, found["serverurl"], found["nice"],
         share(tuple(sorted(recipe.rlimits))), found["leftovers"], found["user_environment"],
         share(tuple(sorted(recipe.limits))), found["limits_unsupported"], _sandbox(recipe, found),
-        share(restart(found)), tuple(sorted(recipe.later)), depends=share(lifecycle.depends(found)),
+        share(restart(found)), depends=share(lifecycle.depends(found)),
         readiness=share(lifecycle.ready(found)), hooks=share(lifecycle.hooks(found)), syslog=share(syslog(found)),
         environment_files=share(environment_files(
             recipe.common, (*(found["envFiles"] or ()), *(found["environment_file"] or ())), own)),

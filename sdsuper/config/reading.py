@@ -215,7 +215,7 @@ class Reading:
         """The defaults of a program's kind of section, made once. Not to be changed."""
         found = self._defaults.get(kind)
         if found is None:
-            rows = (row for row in ROWS[kind].values() if row.field not in ("later", "rlimits", "limits"))
+            rows = (row for row in ROWS[kind].values() if row.field not in ("rlimits", "limits"))
             found = {row.name: self.default(row) for row in rows}
             self._defaults[kind] = found
         return found

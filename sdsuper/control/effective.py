@@ -13,6 +13,7 @@ from sdsuper.config.health_values import shown
 from sdsuper.config.logs import FACILITIES, SEVERITIES, every_text, word_for
 from sdsuper.config.model import (
     ISO,
+    UNLIMITED,
     EnvironmentFiles,
     LogConfig,
     LogTarget,
@@ -83,8 +84,6 @@ def _written(config: ProcessConfig) -> Iterator[tuple[str, str]]:
     yield from _cron(config.cron)
     yield from _syslog(config.syslog)
     yield from _health(config.health)
-    for name, value in config.later:
-        yield name, _text(name, value)
 
 
 def _environment_files(files: EnvironmentFiles) -> Iterator[tuple[str, str]]:
@@ -203,6 +202,8 @@ def _text(name: str, value: Any) -> str:
     """A value as a configuration has it."""
     if isinstance(value, Noted):
         return _text(name, value.value)
+    if name == "startretries" and value == UNLIMITED:
+        return "unlimited"
     if isinstance(value, User):
         return value.name
     if name == "leftovers":

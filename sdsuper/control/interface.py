@@ -15,6 +15,7 @@ DESCRIPTION = f"""\
 # Control of one sdsuper daemon: what supervisorctl can ask, and a little more.
 interface {INTERFACE}
 
+# health (healthy, unhealthy, unready, unknown) and ready are there for processes with checks.
 type Process (
   name: string,
   group: string,
@@ -130,7 +131,7 @@ type Change (
   kind: string
 )
 
-# How a run has ended, or (run without pid) that a start has failed before there was a child. `status` is the exit status;
+# How a run has ended, or (with pid 0) that a start has failed before there was a child. `status` is the exit status;
 # where a signal has ended it, `signal` is its name. `seconds` is how long it lasted. `wanted` says who ended it: `stop`
 # and `restart` are somebody's, `check` the daemon's own checks', `itself` nobody's.
 type End (
@@ -170,8 +171,8 @@ type Explanation (
   line: ?int
 )
 
-# An option that an update would change, as text; without `old` or `new` it is not written there. Values of variables and
-# secrets are `(changed)`.
+# An option that an update would change, as text; without `old` or `new` it is not written there. Values of variables
+# and secrets are `(changed)`.
 type Difference (
   option: string,
   old: ?string,
@@ -181,7 +182,7 @@ type Difference (
   section: ?string
 )
 
-# What an update would do to a process: kind is added, removed, restarted or applied (it goes on, and has the new values).
+# What an update would do to a process: kind is added, removed, restarted or applied (it goes on with the new values).
 type ProcessDifference (
   name: string,
   kind: string,

@@ -69,6 +69,10 @@ class Announcements:
         self._listeners.publish(catalogue.REMOTE, catalogue.of_remote(kind, data))
         call.reply({})
 
+    def subscribe(self, call: Call) -> None:
+        """The command Subscribe."""
+        self._listeners.subscriptions.subscribe(call)
+
     def _group_heard(self, name: str, what: str) -> None:
         if what in (GROUP_REMOVED, GROUP_RENEWED):
             self._listeners.publish(catalogue.GROUP_REMOVED, catalogue.of_group(name))

@@ -27,7 +27,7 @@ from sdsuper.system.process import NotFound
 
 API_VERSION = "3.0"       # of Supervisor's XML-RPC, which supervisorctl checks
 ANSWERED_AT_THE_END = frozenset({"GetState", "SendEvent", "OpenFace", "OpenConnection"})
-CHANGING = frozenset({"Update", "AddGroup", "RemoveGroup"})     # the set of groups: one after the other
+CHANGING = frozenset({"Update", "AddGroup", "RemoveGroup", "Scale"})     # the set of groups: one after the other
 
 
 class Daemon(Protocol):

@@ -64,7 +64,8 @@ from sdsuper.system.sockets import Passed
 
 #: Meant for the daemon alone; a program that got them would speak to systemd in the daemon's name.
 PRIVATE = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "FDSTORE",
-           "INVOCATION_ID", "CREDENTIALS_DIRECTORY", "JOURNAL_STREAM", "MANAGERPID", "SYSTEMD_EXEC_PID")
+           "INVOCATION_ID", "CREDENTIALS_DIRECTORY", "JOURNAL_STREAM", "MANAGERPID", "SYSTEMD_EXEC_PID",
+           "STATE_DIRECTORY")
 WAITING_REPORT = 3.0               # seconds between two lines that say whom the shutdown waits for
 
 
@@ -109,7 +110,8 @@ class Daemon:
         self._loop = Loop()
         self._loop.on_error = self._unexpected
         try:
-            self._build(raised, cgroups, listener, listeners)
+            self._make_engine(raised, cgroups)
+            self._build(listener, listeners)
             self._live()
         finally:
             if self._face is not None:
@@ -165,8 +167,8 @@ class Daemon:
             self._consoles[fd] = ConsoleSink(fd, _complain)
         return self._consoles[fd]
 
-    def _build(self, limits: tuple[tuple[int, int, int], ...], cgroups: CgroupTree | None, listener: socket,
-               listeners: list[Listener]) -> None:
+    def _make_engine(self, limits: tuple[tuple[int, int, int], ...], cgroups: CgroupTree | None) -> None:
+        """What supervises, without anybody who could ask it for anything."""
         settings = self.model.supervisord
         if cgroups is None:
             system.become_subreaper()
@@ -188,6 +190,10 @@ class Daemon:
         self._carriers.attend(self._engine)
         for console in self._consoles.values():
             self._engine.attend(console)
+
+    def _build(self, listener: socket, listeners: list[Listener]) -> None:
+        """What programs are given, who hears of them, and who may ask."""
+        settings = self.model.supervisord
         FastCgi(self._engine)
         errands = Errands(self._engine)
         probes = Probes(self._engine, errands, settings.api_user)
@@ -198,6 +204,7 @@ class Daemon:
         waiting = Waiting()
         self._listeners = Listeners(self._engine, self.identifier)
         self._announcements = Announcements(self._engine, self._listeners)
+        self._engine.stall_listeners.append(waiting.stalled)
         self._engine.listeners += [self._announcements.state_heard, waiting.heard, self._service.heard, self._heard]
         own = self.log.file
         Watching(self._engine, errands, (settings.pidfile, own.path if own is not None else ""))
@@ -212,9 +219,7 @@ class Daemon:
         for name, method in RunCommands(self._engine).methods.items():
             commands.add(name, method)
         commands.add("ReloadProcess", ReloadCommand(self._engine, errands).reload)
-        attend(commands, self, self._engine, self._updates, self._kept, self._readiness)
-        commands.add("Subscribe", self._listeners.subscriptions.subscribe)
-        commands.add("SendEvent", self._announcements.send)
+        attend(commands, self, self._engine, self._updates, self._kept, self._readiness, self._announcements)
         commands.add("OpenFace", self._face.open_face)
         commands.add("OpenConnection", self._face.open_connection)
 

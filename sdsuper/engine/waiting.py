@@ -63,6 +63,16 @@ class Waiting:
             if fault is not None:
                 settle(fault)
 
+    def stalled(self, slot: Slot) -> None:
+        """Nobody knows how long its start will take: who waits for that is told, and it waits on."""
+        tickets = self._tickets.pop(slot.key, [])
+        left = [(judge, settle) for judge, settle in tickets if judge is not started]
+        if left:
+            self._tickets[slot.key] = left
+        for judge, settle in tickets:
+            if judge is started:
+                settle("SPAWN_ERROR")
+
     def gather(self, slots: list[Slot], judge: Judge, done: Callable[[list[str]], object]) -> None:
         """Call `done` with the faults of all, in the order of `slots`, once the last is settled."""
         faults: list[str | None] = [None] * len(slots)

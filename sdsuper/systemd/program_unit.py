@@ -98,8 +98,10 @@ def program_unit(process: ProcessConfig, config: str, sandbox: str, variables_fi
         notes.append("its own sandbox options are not carried over: the unit has the sandbox that was asked for")
     if process.health != UNCHECKED:
         notes.append("not carried over: its checks and its watchdog")
-    if process.later:
-        notes.append("not carried over: " + ", ".join(name for name, _value in process.later))
+    if process.cron.schedule is not None:
+        notes.append(f"not carried over: cron={process.cron.text}, which is a timer unit's business")
+    if process.essential:
+        notes.append("not carried over: essential")
     return Made("\n".join(lines), variables, tuple(notes))
 
 

@@ -166,6 +166,8 @@ TasksMax=infinity
 _PLACES = """\
 RuntimeDirectory={name}
 RuntimeDirectoryPreserve=yes
+StateDirectory={name}
+StateDirectoryMode=0700
 LogsDirectory={name}
 LogsDirectoryMode=0750
 """

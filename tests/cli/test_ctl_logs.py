@@ -230,8 +230,8 @@ def test_logs_of_a_file(ctl: Ctl, daemon: FakeDaemon, line: str, stdout: str) ->
     ("line", "stdout"),
     [
         ("logs", "Error: too few arguments\n"),
-        ("logs cat stdout more", "Error: too many arguments\n"),
-        ("logs cat stdin", "Error: bad channel 'stdin'\n"),
+        ("logs cat stdout more", "stdout: ERROR (no such process)\nmore: ERROR (no such process)\n"),
+        ("logs cat stdin", "stdin: ERROR (no such process)\n"),
         ("logs -n -3 cat", "Error: cannot read '-3' as a number\n"),
         ("logs -x cat", "Error: option -x not recognized\n"),
         ("logs -o xml cat", "Error: cannot read 'xml' as a format (short, cat or json expected)\n"),
@@ -241,7 +241,7 @@ def test_logs_of_a_file(ctl: Ctl, daemon: FakeDaemon, line: str, stdout: str) ->
         ("logs cat", "cat: ERROR (no log file)\n"),
         ("logs --run 2 cat", "Error: cat has a log file: --since, --run and -o are for the journal\n"),
         ("logs --since 10m cat", "Error: cat has a log file: --since, --run and -o are for the journal\n"),
-        ("logs -o cat *", "Error: these have log files, which are shown one at a time\n"),
+        ("logs -o cat *", "Error: these have log files: --since, --run and -o are for the journal\n"),
     ],
 )
 def test_logs_that_cannot_be_shown(ctl: Ctl, daemon: FakeDaemon, line: str, stdout: str) -> None:

@@ -159,8 +159,8 @@ def test_ctrl_c_leaves_the_shell(daemon: FakeDaemon, environment: dict[str, str]
     ("text", "line", "found"),
     [
         ("sta", "sta", ["start ", "status "]),
-        ("re", "re", ["reload ", "remove ", "reread ", "restart "]),
-        ("s", "help s", ["shutdown ", "signal ", "start ", "status ", "stop "]),
+        ("re", "re", ["reload ", "reload-program ", "remove ", "reread ", "restart "]),
+        ("s", "help s", ["scale ", "shutdown ", "signal ", "start ", "status ", "stop "]),
         ("", "update ", ["cat ", "off ", "web "]),
         ("w", "add w", ["web "]),
         ("", "start ", ["cat ", "off ", "web:web_00 ", "web:* ", "web:web_01 "]),

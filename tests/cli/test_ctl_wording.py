@@ -173,9 +173,9 @@ def test_list_of_commands(ctl: Ctl) -> None:
         "clear  maintail  quit  reread  signal    stop    version\n\n"
         "\nmore commands (type help <topic>):\n"
         "==================================\n"
-        "cat     rotate\n"
-        "freeze  thaw  \n"
-        "logs    usage \n\n"
+        "cat      enable  health     logs            scale  why\n"
+        "diff     events  is-active  reload-program  thaw \n"
+        "disable  freeze  is-ready   rotate          usage\n\n"
     )  # fmt: skip
 
 

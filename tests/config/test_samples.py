@@ -85,7 +85,6 @@ def test_go_dropins():
         LogTarget(TargetKind.CONSOLE, "/dev/stdout"),
     )
     assert db.autorestart is web.autorestart is AutoRestart.ALWAYS
-    assert web.later == ()
     assert web.depends.needs == (Need("db", "db", Condition.READY, False),)
     assert web.watch._replace(excludes=()) == Watch(
         binary=True, directories=("/srv/web/conf",), patterns=("*.yaml",), file_signals=(1,))

@@ -34,6 +34,27 @@ def test_what_is_not_is_shown_as_a_configuration_has_it() -> None:
     }
 
 
+def test_checks_are_shown_without_what_may_be_secret() -> None:
+    config = one("liveness_check_script=https://a:hunter2@x/y?z=hunter2 -H 'Authorization: Bearer hunter2' -d hunter2\n"
+                 "liveness_check_period=2.5\nliveness_check_failure_action=signal usr1\nready_check_script=tcp://x:1\n"
+                 "watchdog_sec=7\nliveness_check_timeout=30")
+    assert options(config) == [
+        ("command", "/bin/cat"), ("ready_check_script", "tcp://x:1"),
+        ("liveness_check_script", "https://x/y?… -H 'Authorization: *** -d …"), ("liveness_check_period", "2.5"),
+        ("liveness_check_failure_action", "signal USR1"), ("watchdog_sec", "7")]
+
+
+def test_schedules_are_shown_as_they_are_written() -> None:
+    written = "exitcodes=0\ncron=TZ=UTC 30 2 * * *\nautostart=false\nkillwaitsecs=5\nconf_file=/etc/x.conf"
+    assert options(one(written)) == [
+        ("command", "/bin/cat"), ("autostart", "false"), ("cron", "TZ=UTC 30 2 * * *"), ("killwaitsecs", "5"),
+        ("conf_file", "/etc/x.conf")]
+    assert shown("cron=@daily\ncron_timezone=UTC\ncron_overlap=Kill\ncron_missed=once\ncron_jitter=7\nessential=on\n"
+                 "exitcodes=0") == {
+        "command": "/bin/cat", "cron": "@daily", "cron_timezone": "UTC", "cron_overlap": "kill", "cron_missed": "once",
+        "cron_jitter": "7", "essential": "true"}
+
+
 def test_a_sandbox_is_spelt_out() -> None:
     found = shown("sandbox=strict\ncapabilities=CAP_KILL\nionice=idle\ncpu_affinity=0,2\nsched_policy=rr\n"
                   "pdeathsig=HUP\nsandbox_unsupported=warn\nread_write_paths=/a,-/b\noom_score_adj=7\n"

@@ -269,7 +269,9 @@ def test_each_method_needs_its_level(rig: Rig) -> None:
     needs = {"Start": {"name": "x"}, "Stop": {"name": "x"}, "Signal": {"name": "x", "signal": "HUP"},
              "WriteStdin": {"name": "x", "data": ""}, "AddGroup": {"name": "x"}, "RemoveGroup": {"name": "x"},
              "SendEvent": {"type": "t", "data": ""}, "Cat": {"name": "x"},
-             "Freeze": {"name": "x"}, "Thaw": {"name": "x"}}
+             "Freeze": {"name": "x"}, "Thaw": {"name": "x"}, "Why": {"name": "x"}, "Scale": {"program": "x"},
+             "Enable": {"name": "x"}, "Disable": {"name": "x"}, "ReloadProcess": {"name": "x"},
+             "OpenConf": {"name": "x"}}
     for method, level in LEVELS.items():
         client.setblocking(True)
         client.send(message(method, **needs.get(method, {})))
@@ -681,6 +683,60 @@ def test_an_idle_connection_may_stay(rig: Rig, monkeypatch: pytest.MonkeyPatch) 
     assert len(rig.server.connections) == 2
     client.close()
     waiting.close()
+
+
+# ---- one call, many replies ---------------------------------------------------------------------------------------
+
+def subscribed(rig: Rig) -> tuple[socket.socket, Call, list[int]]:
+    """A client whose call is answered again and again, the call, and what grows when the client is gone."""
+    gone: list[int] = []
+    rig.answers["Subscribe"] = lambda call: call.when_gone(lambda: gone.append(0))
+    client = rig.connect()
+    client.send(message("Subscribe", "more"))
+    rig.until(lambda: rig.calls)
+    assert rig.calls[0].more
+    return client, rig.calls[0], gone
+
+
+def test_a_call_that_is_answered_more_than_once(rig: Rig) -> None:
+    client, call, gone = subscribed(rig)
+    for number in range(3):
+        assert call.send({"time": number, "payload": "", "lost": 0})
+    replies = received(rig, client, 3)
+    assert [reply["parameters"]["time"] for reply in replies] == [0, 1, 2]
+    assert all(reply["continues"] is True for reply in replies) and not gone
+    client.close()
+    rig.until(lambda: gone, "the end is told")
+    assert call.send({"time": 3, "payload": "", "lost": 0})         # it goes nowhere, and is nobody's trouble
+    rig.alive()
+    assert gone == [0]
+
+
+def test_of_a_stream_no_more_than_a_limit_waits_for_its_reader(rig: Rig) -> None:
+    client, call, _gone = subscribed(rig)
+    piece = {"time": 0, "payload": "x" * 100_000, "lost": 0}
+    sent = 0
+    while call.send(piece):
+        sent += 1
+    assert sent == module.STREAM_BYTES // 100_200
+    assert len(received(rig, client, sent)) == sent
+    assert call.send(piece)
+    client.close()
+
+
+def test_a_reader_of_a_stream_that_never_reads(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REPLY_SECONDS", 0.3)
+    client, call, gone = subscribed(rig)
+
+    def go_on() -> None:
+        call.send({"time": 0, "payload": "x" * 100_000, "lost": 0})
+        if not gone:
+            rig.loop.soon(0.01, go_on)      # what comes later gives it no more time
+
+    go_on()
+    rig.until(lambda: gone, "it is cut off")
+    client.close()
+    rig.alive()
 
 
 @pytest.mark.parametrize("further", [0, 3000])

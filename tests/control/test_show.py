@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sdsuper.config.model import UNLIMITED, Restart
 from sdsuper.control.interface import DESCRIPTION
 from sdsuper.control.schema import parse
-from sdsuper.control.show import describe, shown, uptime, waiting
+from sdsuper.control.show import describe, shown, trouble, uptime, waiting
 from sdsuper.core.vocabulary import Exit, Goal, Process, State
 from tests.core.story import policy
 
@@ -63,6 +63,16 @@ def test_the_date_of_the_end(state: State) -> None:
 @given(st.floats(0, 10**9))
 def test_uptime_is_a_timedelta(seconds: float) -> None:
     assert uptime(seconds) == str(timedelta(seconds=int(seconds)))
+
+
+@pytest.mark.parametrize(("process", "words"), [
+    (Process(State.RUNNING), ""), (Process(State.RUNNING, healthy=True, ready=True), ""),
+    (Process(State.RUNNING, healthy=False, ready=True, trouble="HTTP 503"), "unhealthy: HTTP 503"),
+    (Process(State.RUNNING, healthy=True, ready=False, trouble="exit status 1"), "not ready: exit status 1"),
+    (Process(State.RUNNING, healthy=False, ready=False, trouble="both"), "unhealthy: both"),
+])
+def test_what_checks_say(process: Process, words: str) -> None:
+    assert trouble(process) == words
 
 
 def test_fields() -> None:

@@ -121,9 +121,11 @@ class World(RuleBasedStateMachine):
             before, self.news = slot.process, input
             if isinstance(input, Cleared) and before.phase is Phase.WAITING and input.run == before.run:
                 assert all(self.is_met(need) for need in slot.config.depends.needs), "started too early"
+            if isinstance(input, (Start, Stop)):
+                self.faulted.discard(slot.key)
             for effect in self.roster.feed(slot, input, self.now):
                 self.carry_out(slot, effect)
-            if isinstance(input, (Start, Stop)) or slot.process.run != before.run:
+            if slot.process.run != before.run:
                 self.faulted.discard(slot.key)
             if not before.fault and slot.process.fault:
                 self.faulted.add(slot.key)

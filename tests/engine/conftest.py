@@ -34,6 +34,7 @@ class Daemon:
         }
         self.process: subprocess.Popen[bytes]
         self.pid = 0
+        self.status_at_end = 0      # another exit status that is no trouble
         self._clients: list[Client] = []
         self._asking: Client | None = None
 
@@ -207,7 +208,7 @@ def start(directory: Path, wait_for: Wait, nothing_left_behind: None) -> Iterato
         except subprocess.TimeoutExpired:
             daemon.process.kill()
             code = daemon.process.wait()
-        if code not in (0, 2):
+        if code not in (0, 2, daemon.status_at_end):
             trouble.append(f"exit status {code}: {daemon.stderr}")
         if "unexpected error" in daemon.log + daemon.stderr or "Traceback" in daemon.stderr:
             trouble.append(daemon.log[-5000:] + daemon.stderr)

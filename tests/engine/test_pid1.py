@@ -97,6 +97,19 @@ def test_it_is_first_and_stays_in_the_foreground(first: Callable[..., Daemon]) -
     end(daemon)
 
 
+@pytest.mark.parametrize(("command", "status"), [("exit 3", 3), ("kill -SEGV $$", 139), ("exit 0", 0)])
+def test_a_container_ends_with_its_essential_program(first: Callable[..., Daemon], command: str, status: int) -> None:
+    daemon = first("[program:side]\ncommand=sleep 1000\n"
+                   "[program:web]\nessential=true\nautorestart=false\nstartsecs=0\n"
+                   f"command=sh -c 'while ! test -e {{dir}}/go; do sleep 0.05; done; {command}'\n")
+    daemon.status_at_end = status
+    assert daemon.process.poll() is None
+    (daemon.directory / "go").touch()
+    assert daemon.process.wait(20) == status
+    assert f"the daemon ends with status {status}" in daemon.log
+    assert "stopped: side (terminated by SIGTERM)" in daemon.log
+
+
 def test_who_is_outside_is_not_answered(first: Callable[..., Daemon]) -> None:
     daemon = first("")
     with daemon.client() as outside, pytest.raises(ProtocolError, match="PermissionDenied"):

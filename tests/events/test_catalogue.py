@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sdsuper.config.values import EVENTS
-from sdsuper.core.vocabulary import Publish, State
+from sdsuper.core.vocabulary import Publish, PublishHealth, State
 from sdsuper.events import catalogue
 from sdsuper.events.catalogue import SERIALS, Event, covered, envelope
 
@@ -96,6 +96,14 @@ def test_subscriptions(original: Any) -> None:
     for name, members in original[1].items():
         assert covered((name,)) == set(members), name
     assert covered(("TICK_5", "TICK")) == {"TICK", "TICK_5", "TICK_60", "TICK_3600"}
+
+
+def test_what_is_ours_is_for_those_who_name_it() -> None:
+    assert covered(("PROCESS_HEALTH",)) == {"PROCESS_HEALTH"}
+    assert "PROCESS_HEALTH" not in covered(("EVENT", "PROCESS_STATE", "PROCESS_GROUP"))
+    assert covered(("TICK_5", "PROCESS_HEALTH")) == {"TICK_5", "PROCESS_HEALTH"}
+    assert catalogue.of_health("web_0", "site", 7, PublishHealth(3, "healthy", "unhealthy", "HTTP 503")) == (
+        "processname:web_0 groupname:site from_health:healthy health:unhealthy pid:7\nHTTP 503")
 
 
 def test_envelope() -> None:

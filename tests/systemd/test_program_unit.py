@@ -85,6 +85,12 @@ def test_what_syslog_is_told() -> None:
     assert values(made().text, "SyslogFacility") == []
 
 
+def test_a_schedule_is_said_to_be_left_out() -> None:
+    notes = made("cron=30 2 * * *\nessential=true\nexitcodes=0").notes
+    assert "not carried over: cron=30 2 * * *, which is a timer unit's business" in notes
+    assert "not carried over: essential" in notes
+
+
 def test_environment_files_come_before_the_variables() -> None:
     unit = made("environment_file=/a,-/b\nenvFiles=/c\nenvironment=A=1")
     assert [line for line in lines(unit.text) if line.startswith("EnvironmentFile=")] == [

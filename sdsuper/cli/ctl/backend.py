@@ -46,5 +46,8 @@ class Backend(Protocol):
     def log(self, name: str | None, channel: str) -> Log:
         """A log of process `name` (`stdout` or `stderr`), or the daemon's own when None."""
 
+    def subscribe(self, types: list[str] | None) -> Iterator[dict[str, Any]]:
+        """The replies of Subscribe, one for each event; nothing else is to be asked from then on."""
+
     def close(self) -> None:
         """End the connection."""

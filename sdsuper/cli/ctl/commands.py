@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 #: Command -> the module of this package that has the function of that name, `_` for `-`. A true result of it ends the
 #: shell.
 COMMANDS = {
-    "add": "groups", "avail": "show", "cat": "cat", "clear": "logs", "exit": "life", "fg": "fg", "freeze": "usage",
-    "help": "help", "logs": "output", "maintail": "logs", "open": "life", "pid": "show", "quit": "life",
-    "reload": "life", "reload-program": "operate", "remove": "groups", "reread": "groups", "restart": "operate",
-    "rotate": "logs", "shutdown": "life", "signal": "operate", "start": "operate", "status": "show",
-    "stop": "operate", "tail": "logs", "thaw": "usage", "update": "groups", "usage": "usage", "version": "show",
+    "add": "groups", "avail": "show", "cat": "cat", "clear": "logs", "diff": "difference", "disable": "scaling",
+    "enable": "scaling", "events": "events", "exit": "life", "fg": "fg", "freeze": "usage", "health": "asking",
+    "help": "help", "is-active": "asking", "is-ready": "asking", "logs": "output", "maintail": "logs", "open": "life",
+    "pid": "show", "quit": "life", "reload": "life", "reload-program": "operate", "remove": "groups",
+    "reread": "groups", "restart": "operate", "rotate": "logs", "scale": "scaling", "shutdown": "life",
+    "signal": "operate", "start": "operate", "status": "show", "stop": "operate", "tail": "logs", "thaw": "usage",
+    "update": "groups", "usage": "usage", "version": "show", "why": "why",
 }  # fmt: skip
 
 #: Words of the Go supervisord's client that Supervisor has no command for: word -> (module, function).

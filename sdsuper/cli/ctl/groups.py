@@ -38,8 +38,15 @@ def reread(session: "Session", argument: str) -> None:
 
 
 def update(session: "Session", argument: str) -> None:
-    """`update [group …|all]`: reread, then make it so; the daemon's steps are shown in its order."""
+    """`update [group …|all]`: reread, then make it so; the daemon's steps are shown in its order. With `--dry-run` only
+    what would be done.
+    """
     named = argument.split()
+    if "--dry-run" in named:
+        from sdsuper.cli.ctl.difference import compare
+
+        compare(session, [word for word in named if word != "--dry-run"], "update")
+        return
     if "all" in named:
         named = []
     try:

@@ -61,11 +61,22 @@ TEXTS = {
 #: Commands that Supervisor does not have.
 MORE = {
     "cat": "cat <name> [...]\tShow the options of a process that are not the default, and what is in force",
+    "diff": "diff\t\t\tShow what an update would do, and why: 0 nothing, 1 changes, 2 trouble\n"
+    "diff <gname> [...]\tThe same for some groups",
+    "disable": "disable <name> [...]\tNot start a process by itself any more (autostart, cron), until it is enabled",
+    "enable": "enable <name> [...]\tStart a disabled process by itself again, from the next time on",
+    "events": "events -f\t\tShow what happens as it happens (Ctrl-C to exit)\n"
+    "events PROCESS_STATE\tOnly events of these types\n"
+    "events -n 5 --json\tUntil five have come, as JSON, one a line",
+    "health": "health [name ...]\tShow what checks say; 0 all is well, 3 not, 4 unknown name",
+    "is-active": "is-active [-q] <name>\tSay the state: 0 RUNNING, 3 anything else, 4 unknown",
+    "is-ready": "is-ready [-q] <name>\tSay ready or unready: 0 ready, 3 not, 4 unknown",
     "logs": "logs <name>\t\tShow the last 100 lines of a process, from the journal or its log file\n"
     "logs -n 20 <name>\tThe last 20 lines\n"
     "logs -f <name>\t\tAnd then what comes (Ctrl-C to exit)\n"
     "logs <name> stderr\tOf one stream alone\n"
-    "From the journal, also of several (logs <gname>:*), and:\n"
+    "logs -f <name> <name>\tOf several, each line with its name\n"
+    "From the journal also:\n"
     "logs --since 10m <name>\tSince then: 90s 10m 2h 3d ago, 2026-11-21T10:00, @1795251600\n"
     "logs --run 3 <name>\tOf the third run\n"
     "logs -o json <name>\tAll fields, or the bare text (cat), or with time and pid (short)",
@@ -75,10 +86,13 @@ MORE = {
     "\t\t\t\tor reload_signal\n"
     "reload-program <gname>:*\tThe same for all of a group that run and have one of these\n"
     "reload-program all\t\tThe same for all programs",
+    "scale": "scale <program> <n>\tHave so many processes of a program, whatever its numprocs is\n"
+    "scale <program> -\tHave as many as are configured again",
     "rotate": "rotate <name> [...]\tRotate the log files of processes now\nrotate all\t\tRotate all process' log files",
     "thaw": "thaw <name>\t\tLet a frozen process go on",
     "usage": "usage\t\t\tShow memory, CPU time and tasks of all processes, with what they have started\n"
     "usage <name> [...]\tThe same for some of them",
+    "why": "why <name> [...]\tShow why a process is as it is: what it waits for, how it has ended, its log",
 }
 _HEADER = "default commands (type help <topic>):"
 _MORE_HEADER = "more commands (type help <topic>):"

@@ -75,6 +75,10 @@ class LocalBackend:
         """See `backend.Backend.log`."""
         return FileLog(self._client, name, channel)
 
+    def subscribe(self, types: "list[str] | None") -> "Iterator[dict[str, Any]]":
+        """See `backend.Backend.subscribe`."""
+        return self._client.subscribe(types=types)
+
     def close(self) -> None:
         """End the connection."""
         self._client.close()

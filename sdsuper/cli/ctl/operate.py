@@ -43,15 +43,21 @@ def stop_group(session: "Session", argument: str) -> None:
 
 
 def restart(session: "Session", argument: str) -> None:
-    """`restart name …`: stop them all, then start them all."""
+    """`restart name …`: stop them all, then start them all. `restart --rolling …`: one after the other."""
     if not session.up():
         return
     if not argument:
         session.wrong("Error: restart requires a process name")
         explain(session, "restart")
         return
-    _stop(session, argument.split())
-    _start(session, argument.split())
+    words = argument.split()
+    if any(word.startswith("--") for word in words):
+        from sdsuper.cli.ctl.rolling import rolling
+
+        rolling(session, words)
+        return
+    _stop(session, words)
+    _start(session, words)
 
 
 def signal(session: "Session", argument: str) -> None:

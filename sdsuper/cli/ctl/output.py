@@ -36,7 +36,7 @@ LATEST = 1e11      # seconds since the epoch; beyond it there are no dates
 class Wish(NamedTuple):
     """What is to be shown. `lines` -1: all; `since` in seconds since the epoch, 0: from the beginning; `run` 0: all."""
 
-    name: str
+    names: tuple[str, ...]
     channel: str | None
     lines: int
     follow: bool
@@ -46,7 +46,7 @@ class Wish(NamedTuple):
 
 
 def logs(session: "Session", argument: str) -> None:
-    """`logs [-n LINES] [-f] [--since WHEN] [--run N] [-o short|cat|json] name [stdout|stderr]`."""
+    """`logs [-n LINES] [-f] [--since WHEN] [--run N] [-o short|cat|json] name … [stdout|stderr]`."""
     if not session.up():
         return
     try:
@@ -55,30 +55,40 @@ def logs(session: "Session", argument: str) -> None:
         session.wrong(f"Error: {error}")
         explain(session, "logs")
         return
-    try:
-        processes = session.call("List", name=wish.name)["processes"]
-    except Refusal as refusal:
-        if refusal.fault != "BAD_NAME":
-            raise
-        session.wrong(unknown(wish.name))
-        return
-    names = {(one["group"], one["name"]) for one in processes}
-    if _in_the_journal(session, names):
-        from sdsuper.cli.ctl.journal import JournalError, show
-
-        sys.stdout.flush()
+    names: set[tuple[str, str]] = set()
+    for name in wish.names:
         try:
-            show(session, names, wish)
-        except JournalError as error:
-            session.wrong(f"{as_typed(wish.name)}: ERROR ({error})")
-        except KeyboardInterrupt:
-            session.say("")
-    elif len(names) != 1:
-        session.wrong("Error: these have log files, which are shown one at a time")
-    elif wish.since or wish.run or wish.output != "short":
-        session.wrong(f"Error: {as_typed(wish.name)} has a log file: --since, --run and -o are for the journal")
-    else:
-        _show_file(session, shown(*names.pop()), wish)
+            names |= {(one["group"], one["name"]) for one in session.call("List", name=name)["processes"]}
+        except Refusal as refusal:
+            if refusal.fault != "BAD_NAME":
+                raise
+            session.wrong(unknown(name))
+    if names:
+        _show(session, names, wish)
+
+
+def _show(session: "Session", names: set[tuple[str, str]], wish: Wish) -> None:
+    asked = as_typed(wish.names[0]) if len(wish.names) == 1 else "these"
+    sys.stdout.flush()
+    try:
+        if _in_the_journal(session, names):
+            from sdsuper.cli.ctl.journal import JournalError, show
+
+            try:
+                show(session, names, wish)
+            except JournalError as error:
+                session.wrong(f"{asked}: ERROR ({error})")
+        elif wish.since or wish.run or wish.output != "short":
+            has = f"{asked} has a log file" if len(names) == 1 else "these have log files"
+            session.wrong(f"Error: {has}: --since, --run and -o are for the journal")
+        elif len(names) == 1:
+            _show_file(session, shown(*names.pop()), wish)
+        else:
+            from sdsuper.cli.ctl import several
+
+            several.show(session, [shown(*name) for name in names], wish.channel, wish.lines, wish.follow)
+    except KeyboardInterrupt:
+        session.say("")
 
 
 def _in_the_journal(session: "Session", names: set[tuple[str, str]]) -> bool:
@@ -93,18 +103,16 @@ def _in_the_journal(session: "Session", names: set[tuple[str, str]]) -> bool:
 def _wish(words: list[str]) -> Wish:
     """Raises UsageError."""
     values, names = parse_anywhere(words, _TABLE)
-    if not 1 <= len(names) <= 2:
-        raise UsageError(f"too {'many' if names else 'few'} arguments")
-    channel = names[1].lower() if len(names) == 2 else None
-    if channel not in (None, "stdout", "stderr"):
-        raise UsageError(f"bad channel {channel!r}")
+    channel = names.pop().lower() if len(names) > 1 and names[-1].lower() in ("stdout", "stderr") else None
+    if not names:
+        raise UsageError("too few arguments")
     output = values.get("output", "short")
     if output not in FORMATS:
         raise UsageError(f"cannot read {output!r} as a format (short, cat or json expected)")
     since = _when(values["since"]) if "since" in values else 0.0
     run = _number(values, "run", 0)
     lines = _number(values, "lines", -1 if since or run else DEFAULT_LINES)
-    return Wish(names[0], channel, lines, "follow" in values, since, run, output)
+    return Wish(tuple(names), channel, lines, "follow" in values, since, run, output)
 
 
 def _number(values: dict[str, str], key: str, default: int) -> int:
@@ -140,7 +148,7 @@ def _show_file(session: "Session", name: str, wish: Wish) -> None:
     log = None
     try:
         log = session.backend.log(name, wish.channel or "stdout")
-        last = _last(log, wish.lines)
+        last = last_lines(log, wish.lines)
         if wish.follow:
             log.follow(len(last))
             show_news(log)
@@ -150,14 +158,12 @@ def _show_file(session: "Session", name: str, wish: Wish) -> None:
         if refusal.fault != "NO_FILE":
             raise
         session.wrong(f"{name}: ERROR (no log file)")
-    except KeyboardInterrupt:
-        session.say("")
     finally:
         if log is not None:
             log.close()
 
 
-def _last(log: "Log", lines: int) -> bytes:
+def last_lines(log: "Log", lines: int) -> bytes:
     """The last so many lines of a log file, read backwards in growing pieces."""
     size, data = _CHUNK, b""
     while lines:

@@ -61,6 +61,10 @@ class RemoteBackend:
         """See `backend.Backend.log`."""
         return RemoteLog(self._rpc, name, channel)
 
+    def subscribe(self, types: list[str] | None) -> Iterator[Values]:
+        """See `backend.Backend.subscribe`: it cannot be had."""
+        raise Refusal("FAILED", "events go over the control socket only")
+
     def close(self) -> None:
         """End the connection."""
         self._rpc.close()
@@ -103,11 +107,11 @@ class RemoteBackend:
 
     # ---- programs -------------------------------------------------------------------------------------------------
 
-    def _start(self, name: str) -> Values:
-        return self._operate("start", name, lambda state: state not in _UP)
+    def _start(self, name: str, wait: bool = True) -> Values:
+        return self._operate("start", name, lambda state: state not in _UP, *(() if wait else (False,)))
 
-    def _stop(self, name: str) -> Values:
-        return self._operate("stop", name, _UP.__contains__)
+    def _stop(self, name: str, wait: bool = True) -> Values:
+        return self._operate("stop", name, _UP.__contains__, *(() if wait else (False,)))
 
     def _signal(self, name: str, signal: str) -> Values:
         return self._operate("signal", name, _SIGNALLABLE.__contains__, signal)
@@ -123,7 +127,7 @@ class RemoteBackend:
         groups = sorted({info["group"] for info in infos})
         return _results([row for group in groups for row in self._rpc.call("sdsuper.reloadProcess", f"{group}:*")])
 
-    def _operate(self, verb: str, name: str, concerns: Callable[[int], bool], *more: str) -> Values:
+    def _operate(self, verb: str, name: str, concerns: Callable[[int], bool], *more: str | bool) -> Values:
         if name == "all":
             return _results(self._rpc.call(f"supervisor.{verb}AllProcesses", *more))
         group, process = split(name)
@@ -135,7 +139,7 @@ class RemoteBackend:
         infos = [info for info in self._infos(name) if concerns(info["state"])]
         return self._each(infos, f"supervisor.{verb}Process", *more)
 
-    def _each(self, infos: list[Values], method: str, *more: str) -> Values:
+    def _each(self, infos: list[Values], method: str, *more: str | bool) -> Values:
         """Call a method that takes one process for several."""
         results = []
         for info in infos:

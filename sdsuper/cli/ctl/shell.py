@@ -10,8 +10,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sdsuper.cli.ctl.session import Session
 
-_GROUPS = ("add", "remove", "update")
-_PROCESSES = ("clear", "fg", "pid", "restart", "rotate", "signal", "start", "status", "stop", "tail")
+_GROUPS = ("add", "diff", "remove", "scale", "update")
+_PROCESSES = ("cat", "clear", "disable", "enable", "fg", "freeze", "health", "is-active", "is-ready", "logs", "pid",
+              "reload-program", "restart", "rotate", "signal", "start", "status", "stop", "tail", "thaw", "usage",
+              "why")
 
 
 def run(session: "Session") -> None:

@@ -126,13 +126,17 @@ def version(session: "Session", argument: str) -> None:
 
 
 def output(session: "Session", words: list[str]) -> tuple[list[str] | None, bool]:
-    """The words without `-o FORMAT`, and whether it is json; no words when the format is wrong, which is said."""
+    """The words without `-o FORMAT` (or `--json`), and whether it is json; no words when the format is wrong, which is
+    said.
+    """
     chosen, rest = session.output, []
     waiting = iter(words)
     try:
         for word in waiting:
             if word in ("-o", "--output"):
                 chosen = checked_format(word, next(waiting, ""))
+            elif word == "--json":
+                chosen = "json"
             elif word.startswith("--output="):
                 chosen = checked_format("--output", word.partition("=")[2])
             else:

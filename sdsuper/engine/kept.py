@@ -1,0 +1,82 @@
+"""What clients have set and a restart of the daemon must not forget: numbers of processes, and who is disabled.
+
+Promises: the file is replaced as a whole or not at all, and is the daemon's alone (0600); what cannot be read or is
+nobody's of ours is said and counts as empty. There is no file as long as nothing was set. Must not: know what follows.
+
+The file is JSON: `{"version": 1, "scale": {PROGRAM: COUNT}, "disabled": ["GROUP:NAME", …]}`.
+"""
+
+import json
+import os
+
+from sdsuper.config.model import User
+from sdsuper.core.slot import Key
+from sdsuper.logs import opening
+
+MOST_BYTES = 4 << 20
+VERSION = 1
+
+
+class Kept:
+    """The contents of one file. `trouble` is why it was not read."""
+
+    def __init__(self, path: str, user: User | None) -> None:
+        """`user` is whom the daemon becomes, if anybody."""
+        self.path, self.trouble = path, ""
+        self._user = user
+        #: program -> number of processes
+        self.scale: dict[str, int] = {}
+        self.disabled: set[Key] = set()
+        try:
+            self._load()
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            self.trouble = f"{path}: {why}: what was scaled or disabled is not known any more"
+            self.scale, self.disabled = {}, set()
+
+    def _load(self) -> None:
+        """Raises OSError, and ValueError for what is none of ours."""
+        fd = opening.open_read(self.path, self._user)
+        try:
+            facts = os.fstat(fd)
+            owners = (0, os.geteuid(), self._user.uid if self._user is not None else 0)
+            if facts.st_uid not in owners or facts.st_mode & 0o022:
+                raise ValueError("others may write to it")
+            text = opening.contents(fd, self.path, MOST_BYTES)
+        finally:
+            os.close(fd)
+        try:
+            found = json.loads(text)
+            if found["version"] != VERSION:
+                raise ValueError
+            scale, disabled = found["scale"], found["disabled"]
+            fine = all(isinstance(name, str) and type(count) is int and count > 0 for name, count in scale.items())
+            keys = {(group, name) for group, _, name in (word.partition(":") for word in disabled)}
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            raise ValueError("is not what sdsuper has written") from None
+        if not fine:
+            raise ValueError("is not what sdsuper has written")
+        self.scale, self.disabled = scale, keys
+
+    def save(self) -> None:
+        """Write what is kept. Raises OSError; the file is as it was then."""
+        folder, name = os.path.split(self.path)
+        os.makedirs(folder, 0o700, exist_ok=True)
+        new = f"{self.path}.new"
+        opening.remove(new, None)
+        with os.fdopen(opening.create(new), "wb") as file:
+            file.write(self._text())
+            file.flush()
+            os.fsync(file.fileno())
+        opening.rename_all(self.path, None, [(f"{name}.new", name)])
+        self.trouble = ""
+
+    def _text(self) -> bytes:
+        disabled = sorted(f"{group}:{name}" for group, name in self.disabled)
+        return json.dumps({"version": VERSION, "scale": self.scale, "disabled": disabled}, indent=1).encode() + b"\n"
+
+    def enabled(self, key: Key) -> bool:
+        """Whether a process may start by itself."""
+        return key not in self.disabled
