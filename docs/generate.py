@@ -107,7 +107,9 @@ def roff(text: str) -> str:
     for character, escape in (("\\", "\\e"), ("-", "\\-"), ("'", "\\(aq"), ("~", "\\(ti"), ("^", "\\(ha")):
         text = text.replace(character, escape)
     parts = text.split("`")
-    text = "".join(f"\\fB{part}\\fR" if number % 2 else part for number, part in enumerate(parts))
+    # a list without blanks may be broken behind its commas
+    bold = [part.replace(",", ",\\:") if number % 2 else part for number, part in enumerate(parts)]
+    text = "".join(f"\\fB{part}\\fR" if number % 2 else part for number, part in enumerate(bold))
     text = text.replace("*Not yet*", "\\fINot yet\\fR").replace("*not yet*", "\\fInot yet\\fR")
     lines = textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False).split("\n")
     return "\n".join("\\&" + line if line.startswith((".", "'")) else line for line in lines)

@@ -18,8 +18,7 @@ _OF_FILES = ("restart_file_pattern", "restart_file_exclude", "restart_cmd_when_f
              "restart_signal_when_file_changed")
 
 #: What editors, version control and Python leave in a tree and nobody deploys.
-USUALLY_LEFT_OUT = (".git, .hg, .svn, __pycache__, *.pyc, *.pid, *~, .*.sw?, .*.swpx, 4913, .#*, #*#, .goutputstream-*, "
-                    "*.kate-swp")
+USUALLY_LEFT_OUT = ".git,.hg,.svn,__pycache__,*.pyc,*.pid,*~,.*.sw?,.*.swpx,4913,.#*,#*#,.goutputstream-*,*.kate-swp"
 
 #: Interpreters: how their files are called (without a version at the end), and which options take the next word.
 _TAKE = {"python": ("-W", "-X", "--check-hash-based-pycs"), "pypy": ("-W", "-X"), "perl": ("-I", "-M"),

@@ -36,6 +36,7 @@ def test_daemon_defaults():
         "environment": (),
         "strip_ansi": False,
         "identifier": "supervisor",
+        "state_file": "/var/lib/sdsuper/run-sdsuper-control.sock.state",
         "control_socket": "/run/sdsuper/control.sock",
         "control_group": None,
         "api_user": User("nobody", 65534, 65534, (65534, 100), "/home/nobody", "/bin/sh"),

@@ -50,7 +50,6 @@ def test_program_defaults():
         False,
         None,
         Restart(),
-        (),
     )
     assert log == ((LogTarget(TargetKind.AUTO),), 50 << 20, 10, 0, False, 0, "", Form())
 

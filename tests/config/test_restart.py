@@ -120,7 +120,7 @@ def test_equal_records_are_one():
 
 
 def test_what_is_in_force_can_be_shown():
-    lines = ("startretries=-1\nrestartpause=2\nbackoff_factor=1.5\nbackoff_max=30\nbackoff_jitter=20%\n"
+    lines = ("startretries=unlimited\nrestartpause=2\nbackoff_factor=1.5\nbackoff_max=30\nbackoff_jitter=20%\n"
              "backoff_reset=unlimited\nrestart_limit=5/60s\nrestart_limit_action=wait\nexitcodes=0")
     shown = dict(options(one(lines)))
     assert "\n".join(f"{name}={value}" for name, value in shown.items() if name != "command") + "\nexitcodes=0" == lines
