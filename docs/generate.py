@@ -118,7 +118,7 @@ def roff(text: str) -> str:
 def man() -> str:
     """docs/man/supervisord.conf.5."""
     lines = ['.\\" Made from the settings table by docs/generate.py; do not edit.',
-             '.TH SUPERVISORD.CONF 5 "" "sdsuper" "File formats"', ".SH NAME",
+             '.TH SUPERVISORD.CONF 5 "" "sdsuper" "File formats"', ".ad l", ".SH NAME",
              "supervisord.conf \\- configuration of the sdsuper service manager", ".SH DESCRIPTION",
              roff("The daemon and ctl read this file, in the dialect of Supervisor 4. Without `-c` they look for "
                   "`../etc/supervisord.conf` and `../supervisord.conf` as seen from the directory of the program, "
