@@ -139,7 +139,10 @@ def _run(values: dict[str, str], typed: dict[str, str]) -> NoReturn:
     model = read({})
     kept = Kept(model.supervisord.state_file, model.supervisord.user)
     if kept.scale:
-        model = read(kept.scale)
+        try:
+            model = read(kept.scale)
+        except ConfigError as error:
+            kept.forget_scale(error.refusing)
     foreground = (model.supervisord.nodaemon or os.getpid() == 1) and "daemon" not in values
     # programs have the variables of the file by the configuration, which is read again, and not by inheritance
     status = Daemon(model, lambda: read(kept.scale), environment, foreground, kept).run()

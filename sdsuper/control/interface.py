@@ -132,8 +132,9 @@ type Change (
 )
 
 # How a run has ended, or (with pid 0) that a start has failed before there was a child. `status` is the exit status;
-# where a signal has ended it, `signal` is its name. `seconds` is how long it lasted. `wanted` says who ended it: `stop`
-# and `restart` are somebody's, `check` the daemon's own checks', `itself` nobody's.
+# where a signal has ended it, `signal` is its name. `seconds` is how long it lasted. `wanted` says what ended it:
+# `stop`, `restart`, `signal` (a client's), `check` (the daemon's own), or `itself`. `by` is the client, if it was
+# one: `HTTP` or `uid 0`.
 type End (
   run: int,
   pid: int,
@@ -144,6 +145,7 @@ type End (
   core: bool,
   oom: bool,
   wanted: string,
+  by: ?string,
   reason: string
 )
 

@@ -40,11 +40,11 @@ class Call:
     also by any number of `send` and then by nothing, until it goes.
     """
 
-    __slots__ = ("_connection", "_oneway", "level", "method", "more", "parameters")
+    __slots__ = ("_connection", "_oneway", "level", "method", "more", "parameters", "uid")
 
     def __init__(self, connection: "Connection", method: str, parameters: Values, oneway: bool, more: bool) -> None:
         self._connection, self.method, self.parameters, self._oneway = connection, method, parameters, oneway
-        self.level, self.more = connection.level, more
+        self.level, self.uid, self.more = connection.level, connection.uid, more
 
     def send(self, parameters: Values) -> bool:
         """One of many answers; False, and nothing is sent, while too much waits for the reader."""
@@ -80,6 +80,7 @@ class Connection:
 
     def __init__(self, server: "Server", peer: socket.socket, level: Level) -> None:
         self._server, self._socket, self.level = server, peer, level
+        self.uid = credentials(peer)[1]
         self._in, self._out = bytearray(), bytearray()
         self._fds: list[int] = []
         self._busy = False
@@ -299,9 +300,15 @@ class Server:
             call.error(f"{SERVICE}.MethodNotFound", {"method": call.method})
 
 
-def level_of(peer: socket.socket, group: int | None) -> Level:
-    """What the process at the other end may do; the kernel tells who it was when it connected (unix(7))."""
+def credentials(peer: socket.socket) -> tuple[int, int, int]:
+    """pid, uid and gid of the process at the other end, as it was when it connected (unix(7))."""
     pid, uid, gid = struct.unpack("iII", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return pid, uid, gid
+
+
+def level_of(peer: socket.socket, group: int | None) -> Level:
+    """What the process at the other end may do."""
+    pid, uid, gid = credentials(peer)
     if uid in (0, os.geteuid()) and pid > 0:       # pid 0: from another pid namespace, nobody we could know
         return Level.ADMIN
     if group is None:

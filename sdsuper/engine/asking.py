@@ -23,6 +23,7 @@ def attend(commands: Commands, daemon: Daemon, engine: Engine, updates: Updates,
     engine.may_begin = kept.enabled
     why = WhyCommand(engine, lambda: daemon.model, kept, readiness)
     commands.note(why.note)
+    commands.asked = why.ends.asked
     commands.add("Why", why.why)
     commands.add("SendEvent", announcements.send)
     commands.add("Subscribe", announcements.subscribe)

@@ -60,6 +60,8 @@ class Commands:
     def __init__(self, daemon: Daemon, engine: Engine, updates: Updates, waiting: Waiting,
                  next_start: Callable[[Key], int]) -> None:
         self._daemon, self._engine, self._updates, self._waiting = daemon, engine, updates, waiting
+        #: who hears of a client that wants a run to end: (process, call, number of the signal or 0)
+        self.asked: Callable[[Slot, Call, int], object] = lambda _slot, _call, _number: None
         self._listing = Listing(engine.outputs, engine.trees, engine.resources, next_start)
         self._methods: dict[str, Callable[[Call], None]] = {
             "GetState": self._get_state, "List": self._list, "ListConfigs": self._list_configs, "Start": self._start,
@@ -163,6 +165,8 @@ class Commands:
             call.reply({"results": [result(slots[0], "NOT_RUNNING", slots[0].config.name)]})
             return
         inputs = self._engine.roster.stops(up)
+        for slot in up:
+            self.asked(slot, call, 0)
 
         def done(outcomes: list[str]) -> None:
             call.reply({"results": [result(slot, fault) for slot, fault in zip(up, outcomes, strict=True)]})
@@ -190,6 +194,7 @@ class Commands:
                 continue
             try:
                 self._engine.signal_process(slot, number)
+                self.asked(slot, call, number)
                 results.append(result(slot, "SUCCESS"))
             except ProcessLookupError:
                 results.append(result(slot, "NOT_RUNNING", slot.config.name))

@@ -47,7 +47,7 @@ class KeepingCommands:
         program, count = call.parameters["program"], call.parameters.get("count")
         if count is not None and not 1 <= count <= MOST:
             raise Refusal("BAD_ARGUMENTS", f"count: {count} processes of a program (1 to {MOST} expected)")
-        self._check(program)
+        self._check(program, count is None)
         groups = self._taken(program, count)
 
         def done(changes: Changes) -> None:
@@ -60,12 +60,19 @@ class KeepingCommands:
             self._daemon.reload_refused(error)
             raise
 
-    def _check(self, program: str) -> None:
-        """Raises Refusal for a program that is not active, or whose group waits for an update of another kind."""
+    def _check(self, program: str, back: bool) -> None:
+        """Raises Refusal for a program that is not active, or whose group waits for an update of another kind, and
+        ConfigError, but not on the way `back`: the number may be what is wrong.
+        """
         groups = _with(program, self._engine.roster.groups.values())
         if not groups:
             raise Refusal("BAD_NAME", program)
-        changed = {change.new.name for change in self._updates.reread().changed}
+        try:
+            changed = {change.new.name for change in self._updates.reread().changed}
+        except ConfigError:
+            if not back:
+                raise
+            return
         waiting = sorted(changed.intersection(groups))
         if waiting:
             raise Refusal("FAILED", f"the configuration of {', '.join(waiting)} has changed; update it first")
@@ -85,7 +92,10 @@ class KeepingCommands:
             self._save()
         except (Refusal, ConfigError):
             self._kept.scale = before
-            self._updates.reread()
+            try:
+                self._updates.reread()
+            except ConfigError:
+                pass                    # as it was before
             raise
         return _with(program, (change.new for change in plan.changed))
 

@@ -1,7 +1,8 @@
 """What clients have set and a restart of the daemon must not forget: numbers of processes, and who is disabled.
 
-Promises: the file is replaced as a whole or not at all, and is the daemon's alone (0600); what cannot be read or is
-nobody's of ours is said and counts as empty. There is no file as long as nothing was set. Must not: know what follows.
+Promises: the file is replaced as a whole or not at all, and is the daemon's alone (0600); one that cannot be read, or
+that somebody else could have written, is said and counts as empty. There is no file as long as nothing was set. Must
+not: know what follows.
 
 The file is JSON: `{"version": 1, "scale": {PROGRAM: COUNT}, "disabled": ["GROUP:NAME", …]}`.
 """
@@ -37,7 +38,7 @@ class Kept:
             self.scale, self.disabled = {}, set()
 
     def _load(self) -> None:
-        """Raises OSError, and ValueError for what is none of ours."""
+        """Raises OSError, and ValueError for what the daemon cannot have written."""
         fd = opening.open_read(self.path, self._user)
         try:
             facts = os.fstat(fd)
@@ -76,6 +77,11 @@ class Kept:
     def _text(self) -> bytes:
         disabled = sorted(f"{group}:{name}" for group, name in self.disabled)
         return json.dumps({"version": VERSION, "scale": self.scale, "disabled": disabled}, indent=1).encode() + b"\n"
+
+    def forget_scale(self, why: str) -> None:
+        """The configuration cannot be read with these numbers, and shall hold without them until there are others."""
+        self.trouble = f"{self.path}: the configuration cannot have what was scaled, numprocs holds: {why}"
+        self.scale = {}
 
     def enabled(self, key: Key) -> bool:
         """Whether a process may start by itself."""

@@ -27,7 +27,7 @@ class WhyCommand:
 
     def __init__(self, engine: Engine, model: Callable[[], Model], kept: Kept, readiness: Readiness) -> None:
         self._engine, self._model, self._kept, self._readiness = engine, model, kept, readiness
-        self._waits, self._ends = Waits(engine.roster), Ends(engine)
+        self._waits, self.ends = Waits(engine.roster), Ends(engine)
 
     def note(self, slot: Slot) -> str:
         """What `status` says besides of a process, where options are in use that Supervisor does not have."""
@@ -50,7 +50,7 @@ class WhyCommand:
             "name": slot.config.name, "group": slot.group, "state": process.state.name, "goal": process.goal.value,
             "run": process.run, "pid": 0 if process.reaped else process.pid,
             "description": describe(process, now, offset), "spawnerr": masked(process.spawnerr),
-            "waits": self._waits.lines(slot), "ends": [_end(end, offset) for end in self._ends.of(slot)],
+            "waits": self._waits.lines(slot), "ends": [_end(end, offset) for end in self.ends.of(slot)],
             "health": process.health, "trouble": process.trouble, "said": self._readiness.status(slot),
             "restarts": self._waits.restarts(slot), "disabled": not self._kept.enabled(slot.key),
             "section": section(slot.config, group), "scale": self._kept.scale.get(slot.config.program),
@@ -81,6 +81,8 @@ def _end(end: End, offset: float) -> dict[str, Any]:
         "run": end.run, "pid": end.pid, "time": int(end.at + offset), "seconds": int(end.seconds),
         "core": False, "oom": False, "wanted": end.wanted, "reason": masked(end.reason),
     }
+    if end.by:
+        shown["by"] = end.by
     if end.exit is None:
         return shown
     shown |= {"core": end.exit.core, "oom": end.exit.oom}

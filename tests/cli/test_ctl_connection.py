@@ -19,8 +19,9 @@ from .fake_daemon import FakeDaemon
 
 Ctl = Callable[..., subprocess.CompletedProcess[str]]
 
-UPCHECKED = ("start x", "stop x", "restart x", "signal HUP x", "tail x", "maintail", "clear x", "fg x", "version",
-             "pid")  # fmt: skip
+UPCHECKED = ("start x", "stop x", "restart x", "signal HUP x", "tail x", "maintail", "clear x", "fg x",
+             "version", "pid", "why x", "scale x 2", "enable x", "disable x", "events",
+             "restart --rolling x", "logs x y")  # fmt: skip
 UNCHECKED = ("reread", "update", "add x", "remove x", "avail", "reload")
 
 
@@ -45,6 +46,14 @@ def test_no_daemon_for_status_is_4(ctl: Ctl, refusing: str) -> None:
     missing = ctl("status", url="unix:///nowhere.sock")
     assert (missing.stdout, missing.returncode) == ("unix:///nowhere.sock no such file\n", 4)
     assert ctl("status", url=refusing).returncode == 4
+
+
+@pytest.mark.parametrize(("line", "status"), [("is-active x", 4), ("is-ready x", 4), ("health", 4), ("diff", 2),
+                                              ("update --dry-run", 2)])
+def test_no_daemon_for_scripts(ctl: Ctl, refusing: str, line: str, status: int) -> None:
+    missing = ctl(*line.split(), url="unix:///nowhere.sock")
+    assert (missing.stdout, missing.returncode) == ("unix:///nowhere.sock no such file\n", status)
+    assert ctl(*line.split(), url=refusing).returncode == status
 
 
 def test_no_daemon_for_shutdown(ctl: Ctl, refusing: str) -> None:

@@ -31,6 +31,7 @@ class Daemon:
         self.main: dict[str, str] = {
             "logfile": str(directory / "daemon.log"), "pidfile": str(directory / "daemon.pid"),
             "childlogdir": str(directory), "control_socket": str(self.socket),
+            "state_file": str(directory / "daemon.state"),
         }
         self.process: subprocess.Popen[bytes]
         self.pid = 0

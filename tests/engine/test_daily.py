@@ -2,7 +2,9 @@
 
 import json
 import os
+import pwd
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +15,8 @@ from typing import Any
 import pytest
 
 from sdsuper.client import Client, ProtocolError
+from sdsuper.control.interface import DESCRIPTION
+from sdsuper.control.schema import parse
 from sdsuper.errors import Refusal
 from tests.engine.conftest import ROOT, Daemon, Start
 
@@ -72,7 +76,42 @@ def test_why_knows_who_ended_it_and_how(start: Start) -> None:
     daemon.call("Stop", name="web")
     newest, first = why(daemon, "web")["ends"]
     assert (newest["signal"], newest["wanted"], "status" in newest) == ("SIGTERM", "stop", False)
-    assert (first["signal"], first["wanted"], first["core"], first["oom"]) == ("SIGKILL", "itself", False, False)
+    assert (first["signal"], first["wanted"], first["core"], first["oom"]) == ("SIGKILL", "signal", False, False)
+    assert first["by"] == newest["by"] == f"uid {os.geteuid()}"
+    daemon.call("Start", name="web")
+    os.kill(daemon.status("web")["pid"], signal.SIGKILL)
+    daemon.wait(lambda: daemon.status("web")["run"] == 4, "it runs again")
+    last = why(daemon, "web")["ends"][0]
+    assert (last["wanted"], "by" in last) == ("itself", False)
+    assert f"SIGTERM, it was stopped by {pwd.getpwuid(os.geteuid()).pw_name}\n" in ctl(daemon, "why", "web")[1]
+
+
+def test_why_knows_of_the_daemons_own_checks_and_of_restarts(start: Start) -> None:
+    daemon = start("[program:late]\ncommand=sleep 1000\nreadiness=fd:3\nready_timeout=1\nstartretries=0\n"
+                   + SLEEP.format(name="db") + SLEEP.format(name="web") + "depends_on=db\ndepends_lost=restart\n")
+    daemon.wait_state("late", "FATAL")
+    (end,) = why(daemon, "late")["ends"]
+    assert (end["wanted"], end["signal"]) == ("check", "SIGTERM") and "Was not ready after 1 seconds" in end["reason"]
+    daemon.wait_state("web", "RUNNING")
+    daemon.result("Stop", "db")
+    daemon.wait(lambda: daemon.status("web")["run"] == 2, "it waits for db again")
+    assert why(daemon, "web")["ends"][0]["wanted"] == "restart"
+
+
+def test_answers_are_as_the_interface_says(start: Start) -> None:
+    daemon = start(MANY + "[program:bad]\ncommand={dir}/nosuch\nstartretries=0\n")
+    daemon.wait_state("bad", "FATAL")
+    daemon.call("Stop", name="one")
+    daemon.write(MANY.replace("sleep 1000", "sleep 2000"))
+    schema = parse(DESCRIPTION)
+    for method, parameters in (("Why", {"name": "all"}), ("Diff", {})):
+        reply = daemon.call(method, **parameters)
+        assert schema.check_reply(method, reply) is None, reply
+    told = daemon.client().subscribe(types=["REMOTE_COMMUNICATION"])
+    first = next(told)
+    daemon.call("SendEvent", type="t", data="x")
+    assert [schema.check_reply("Subscribe", reply) for reply in (first, next(told))] == [None, None]
+    told.close()
 
 
 def test_why_of_a_start_that_made_no_child(start: Start) -> None:
@@ -279,6 +318,32 @@ def test_a_scale_that_the_configuration_cannot_have_any_more(start: Start, direc
     assert "scaled to: numprocs holds" in daemon.log
 
 
+def test_a_scale_that_breaks_a_later_configuration_can_be_taken_back(start: Start, directory: Path) -> None:
+    (directory / "d0").mkdir()
+    (directory / "d1").mkdir()
+    wrong = MANY.replace("numprocs=2\n", "numprocs=2\nconf_file={dir}/d%(process_num)d/x\n")
+    daemon = start(MANY, main=state_file(directory))
+    daemon.call("Scale", program="web", count=3)
+    daemon.write(wrong)
+    for method, parameters in (("Update", {}), ("Scale", {"program": "web", "count": 4})):
+        with pytest.raises(Refusal, match="no such directory: "):
+            daemon.call(method, **parameters)
+    assert "web_02" in daemon.pids()
+    assert ctl(daemon, "scale", "web", "-") == (0, "web: as configured\n")
+    assert sorted(daemon.pids()) == ["one", "web_00", "web_01"]
+
+
+def test_a_scale_that_the_next_daemon_cannot_read_its_configuration_with(start: Start, directory: Path) -> None:
+    (directory / "d0").mkdir()
+    (directory / "d1").mkdir()
+    (directory / "kept").mkdir()
+    (directory / "kept" / "state").write_text('{"version": 1, "scale": {"web": 3}, "disabled": []}')
+    daemon = start(MANY.replace("numprocs=2\n", "numprocs=2\nconf_file={dir}/d%(process_num)d/x\n"),
+                   main=state_file(directory))
+    assert sorted(daemon.pids()) == ["one", "web_00", "web_01"]
+    assert "the configuration cannot have what was scaled, numprocs holds: " in daemon.log
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 2, "scale": {}, "disabled": []}',
                                   '{"version": 1, "scale": {"web": "3"}, "disabled": []}',
                                   '{"version": 1, "scale": {"web": 0}, "disabled": [7]}', "[" * 100_000])
@@ -305,6 +370,23 @@ def test_a_state_file_that_somebody_else_could_have_made(start: Start, directory
     (directory / "kept" / "state").chmod(0o666)
     again = start(MANY, main=state_file(directory))
     assert "others may write to it" in again.log and sorted(again.pids()) == ["one", "web_00", "web_01"]
+
+
+@pytest.mark.root
+def test_a_daemon_that_becomes_somebody_else_finds_its_state_again(start: Start, directory: Path) -> None:
+    account = pwd.getpwnam("nobody")
+    for folder in (directory, directory / "kept"):
+        folder.mkdir(exist_ok=True)
+        os.chown(folder, account.pw_uid, account.pw_gid)
+    main = {**state_file(directory), "user": "nobody", "cgroup": "off"}
+    daemon = start(MANY, main=main)
+    daemon.call("Scale", program="web", count=3)
+    assert (directory / "kept" / "state").stat().st_uid == account.pw_uid
+    daemon.stop()
+    again = start(MANY, main=main)
+    assert sorted(again.pids()) == ["one", "web_00", "web_01", "web_02"] and "not known any more" not in again.log
+    again.call("Scale", program="web")
+    assert sorted(again.pids()) == ["one", "web_00", "web_01"]
 
 
 # ---- enable, disable ----------------------------------------------------------------------------------------------
@@ -336,6 +418,17 @@ def test_a_disabled_process_is_started_for_what_depends_on_it(start: Start, dire
     daemon.call("Stop", name="db")
     assert daemon.result("Start", "web") == ("SUCCESS", "OK")
     assert daemon.status("db")["state"] == "RUNNING"
+
+
+def test_a_disabled_process_is_not_started_by_the_clock(start: Start, directory: Path) -> None:
+    (directory / "kept").mkdir()
+    (directory / "kept" / "state").write_text('{"version": 1, "scale": {}, "disabled": ["job:job"]}')
+    daemon = start("[program:job]\ncommand=true\nautostart=false\nautorestart=false\nstartsecs=0\n"
+                   "cron=* * * * * *\n", main=state_file(directory))
+    daemon.wait_log("skipped, for it is disabled")
+    assert daemon.status("job")["description"] == "Not started; disabled" and not daemon.spawned
+    daemon.call("Enable", name="job")
+    daemon.wait(lambda: daemon.spawned, "the clock starts it")
 
 
 def test_enable_and_disable_used_wrongly(start: Start, directory: Path) -> None:

@@ -19,6 +19,15 @@ process_name=%(program_name)s_%(process_num)d
 numprocs=3
 readiness=fd:3
 """
+#: Ready if that may be when it starts, or not at all.
+NOW_OR_NEVER = """
+[program:web]
+command=sh -c 'test -e {dir}/may && echo ready >&3; exec sleep 1000'
+process_name=%(program_name)s_%(process_num)d
+numprocs=3
+readiness=fd:3
+autostart=false
+"""
 
 
 def begin(daemon: Daemon, *words: str) -> "subprocess.Popen[str]":
@@ -131,15 +140,21 @@ def test_rolling_ends_at_the_first_failure(start: Start) -> None:
         name: pid for name, pid in before.items() if name != "web_0"}
 
 
-def test_rolling_gives_up_in_time(start: Start) -> None:
-    daemon = start(LATE)
+def never_ready(start: Start) -> Daemon:
+    """A daemon with three that run, and will not be ready another time."""
+    daemon = start(NOW_OR_NEVER)
     (daemon.directory / "may").touch()
+    daemon.call("Start", name="web:*")
     all_run(daemon)
     (daemon.directory / "may").unlink()
+    return daemon
+
+
+def test_rolling_gives_up_in_time(start: Start) -> None:
+    daemon = never_ready(start)
     status, text = ctl(daemon, "restart", "--rolling", "--timeout", "0.5", "web:*")
     assert status == 7 and "Error: web:web_0 was not up, ready and well within 0.5 seconds\n" in text
-    (daemon.directory / "may").touch()          # else the shell's sleep would outlive the daemon
-    all_run(daemon)
+    assert text.splitlines()[-1] == "0 restarted; not restarted: web:web_1, web:web_2"
 
 
 #: Ends at SIGTERM only when there is a file `weak`.
@@ -166,6 +181,16 @@ def test_rolling_that_is_interrupted_leaves_nobody_down(start: Start, directory:
     assert (running.returncode, err) == (130, "") and out.endswith(
         "web: started, not waited for\n0 restarted; not restarted: web\n")
     daemon.wait_state("web", "RUNNING")
+
+
+def test_rolling_when_the_daemon_goes(start: Start) -> None:
+    daemon = never_ready(start)
+    with begin(daemon, "restart", "--rolling", "web:*") as running:
+        daemon.wait(lambda: daemon.status("web:web_0")["run"] == 2, "it is under way")
+        daemon.stop()
+        out, err = running.communicate(timeout=60)
+    assert running.returncode in (1, 7) and err == "" and "Error: " in out     # it may see the end coming
+    assert out.splitlines()[-1].startswith("0 restarted; not restarted: web:web_")
 
 
 def test_rolling_used_wrongly(start: Start) -> None:

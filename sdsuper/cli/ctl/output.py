@@ -71,11 +71,15 @@ def _show(session: "Session", names: set[tuple[str, str]], wish: Wish) -> None:
     asked = as_typed(wish.names[0]) if len(wish.names) == 1 else "these"
     sys.stdout.flush()
     try:
-        if _in_the_journal(session, names):
+        in_journal = _in_the_journal(session, names)
+        if in_journal:
             from sdsuper.cli.ctl.journal import JournalError, show
 
+            for name in sorted(names - in_journal):
+                session.wrong(f"{shown(*name)}: ERROR (it has a log file, the others are in the journal)")
+            sys.stdout.flush()
             try:
-                show(session, names, wish)
+                show(session, in_journal, wish)
             except JournalError as error:
                 session.wrong(f"{asked}: ERROR ({error})")
         elif wish.since or wish.run or wish.output != "short":
@@ -91,11 +95,11 @@ def _show(session: "Session", names: set[tuple[str, str]], wish: Wish) -> None:
         session.say("")
 
 
-def _in_the_journal(session: "Session", names: set[tuple[str, str]]) -> bool:
-    """Whether any of these writes to the journal, as far as it can be known: a Supervisor does not tell."""
+def _in_the_journal(session: "Session", names: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those of them that write to the journal, as far as it can be known: a Supervisor does not tell."""
     configs: list[dict[str, Any]] = session.call("ListConfigs")["configs"]
-    return any(one.get(channel, {}).get("syslog") for one in configs if (one["group"], one["name"]) in names
-               for channel in ("stdout", "stderr"))
+    return names.intersection((one["group"], one["name"]) for one in configs
+                              for channel in ("stdout", "stderr") if one.get(channel, {}).get("syslog"))
 
 
 # ---- what is wished --------------------------------------------------------------------------------------------------

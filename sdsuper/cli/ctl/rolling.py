@@ -14,7 +14,7 @@ from sdsuper.cli.ctl.help import explain
 from sdsuper.cli.ctl.names import shown, unknown
 from sdsuper.cli.ctl.session import GENERIC, INVALID_ARGS, NOT_RUNNING
 from sdsuper.cli.options import Table, UsageError, parse_anywhere
-from sdsuper.errors import Refusal
+from sdsuper.errors import Refusal, SdsuperError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class _FailedRestart(Exception):
 
 def rolling(session: "Session", words: list[str]) -> None:
     """`restart --rolling [--batch N] [--timeout SECONDS] name …`: exit 7 when one does not come up again, 1 for an
-    unknown name, 2 for a wrong option, 130 after ^C.
+    unknown name or a daemon that has gone, 2 for a wrong option, 130 after ^C.
     """
     try:
         wish = _wish(words)
@@ -63,12 +63,15 @@ def rolling(session: "Session", words: list[str]) -> None:
     except _FailedRestart as failure:
         session.say(f"Error: {failure}")
         status = NOT_RUNNING
+    except (OSError, SdsuperError) as error:        # the daemon is gone, or somebody else is in its place
+        session.say(f"Error: {error}")
+        status = GENERIC
     except KeyboardInterrupt:
         session.say("")
         _start_again(session, under_way)
         status = 130
     if status:
-        left = [*(under_way if status == 130 else ()), *waiting]
+        left = [*(() if status == NOT_RUNNING else under_way), *waiting]
         session.say(f"{done} restarted" + (f"; not restarted: {', '.join(left)}" if left else ""))
     session.status = status
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _LINES = 10
 _LINE_BYTES = 400
 _WANTED = {"itself": "by itself", "stop": "it was stopped", "restart": "it was stopped for a restart",
-           "check": "the daemon's checks ended it"}
+           "signal": "it was sent the signal", "check": "the daemon's checks ended it"}
 
 
 def why(session: "Session", argument: str) -> None:
@@ -142,7 +142,18 @@ def _end(end: "dict[str, Any]") -> str:
     how = f"exit status {end['status']}" if "status" in end else end.get("signal", "")
     how += " (core dumped)" * end["core"] + " (out of memory)" * end["oom"]
     why = f": {end['reason']}" if end["reason"] else ""
-    return f"{at}  run {end['run']}, pid {end['pid']}, {end['seconds']} s: {how}, {_WANTED[end['wanted']]}{why}"
+    by = f" by {_name(end['by'])}" if "by" in end else ""
+    return f"{at}  run {end['run']}, pid {end['pid']}, {end['seconds']} s: {how}, {_WANTED[end['wanted']]}{by}{why}"
+
+
+def _name(by: str) -> str:
+    """`root` for `uid 0`; what is no account of this machine as it is."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(int(by.removeprefix("uid "))).pw_name if by.startswith("uid ") else by
+    except KeyError:
+        return by
 
 
 def _tail(one: "dict[str, Any]") -> list[str]:
