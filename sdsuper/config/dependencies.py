@@ -7,7 +7,7 @@ once. Must not: order anything (core/dependencies.py does).
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from sdsuper.config.lifecycle import Need, Wanted
+from sdsuper.config.lifecycle import Condition, Need, Wanted
 from sdsuper.config.model import GroupConfig, ProcessConfig
 from sdsuper.config.reading import Reading
 from sdsuper.config.source import Entry, Section
@@ -50,11 +50,13 @@ def resolved(reading: Reading, groups: tuple[GroupConfig, ...], wishes: Wishes) 
         processes = []
         for process in group.processes:
             key = (group.name, process.name)
-            needs: dict[Key, Need] = {}
+            needs: dict[tuple[str, str, Condition], Need] = {}
             for wish in wishes.of(group.name, process):
                 places.setdefault(key, wish.place)
                 for need in _needs(reading, members, wish):
-                    needs.setdefault((need.group, need.process), need)
+                    # what is said twice holds as it is said more strictly: a wish is less than a need
+                    what = (need.group, need.process, need.condition)
+                    needs[what] = need._replace(optional=need.optional and needs.get(what, need).optional)
             depends = process.depends._replace(needs=reading.share(tuple(needs.values())))
             processes.append(process._replace(depends=reading.share(depends)) if needs else process)
         made.append(group._replace(processes=tuple(processes)))

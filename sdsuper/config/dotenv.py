@@ -5,19 +5,23 @@ part of it, for all of it may be a secret. Must not: read files or the environme
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 _NAME = "[A-Za-z_][A-Za-z0-9_.-]*"
 _HEAD = re.compile(rf"[ \t]*(?:export[ \t]+)?({_NAME})[ \t]*=([ \t]*)")
 _EMPTY = re.compile(r"[ \t]*(?:#.*)?")
-_COMMENT = re.compile(r"[ \t]+#.*")
+# what it begins with; a pattern for all the blanks before it would be tried at each of them
+_COMMENT = re.compile(r"(?<=[ \t])#")
 _SINGLE = re.compile(r"'([^']*)'")
 # possessive: an open quote in a large file must not be tried in every possible way
 _DOUBLE = re.compile(r'"((?:[^"\\]++|\\.)*+)"', re.DOTALL)
 _REFERENCE = re.compile(r"\$\{(?:([A-Za-z_][A-Za-z0-9_.]*)(?::-([^}]*))?\})?")
 _QUOTED_PART = re.compile(rf"{_REFERENCE.pattern}|\\.", re.DOTALL)
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "'": "'", "$": "$", "`": "`"}
+
+#: Characters that the references of one file may bring in: a few lines could ask for more than there is memory.
+MOST_INSERTED = 1 << 20
 
 #: The value of a variable by name; None where there is none.
 Known = Callable[[str], str | None]
@@ -49,19 +53,31 @@ def parse(data: bytes, file: str, known: Known = lambda _name: "") -> Parsed:
     if "\0" in text:
         found.problems.append((text.count("\n", 0, text.index("\0")) + 1, "there is a NUL byte in the text"))
         return found
+    room = MOST_INSERTED
+
+    def value(name: str) -> str | None:
+        nonlocal room
+        there = found.variables[name] if name in found.variables else known(name)
+        room -= len(there or "")
+        if room < 0:
+            raise ValueError(f"the ${{}} of the file bring in more than {MOST_INSERTED >> 20} MiB")
+        return there
+
     at, line = 0, 1
     while at < len(text):
         end = text.find("\n", at)
         end = len(text) if end < 0 else end
         if not _EMPTY.fullmatch(text, at, end):
-            end = _take(text, at, end, line, found, known)
+            end = _take(text, at, end, line, found, value)
         line += text.count("\n", at, end) + 1
         at = end + 1
     return found
 
 
 def _take(text: str, at: int, end: int, line: int, found: Parsed, known: Known) -> int:
-    """Read one variable, whose first line ends at `end`; returns where its last line ends."""
+    """Read one variable, whose first line ends at `end`; returns where its last line ends. `known` knows the earlier
+    lines, too.
+    """
     head = _HEAD.match(text, at, end)
     if head is None:
         found.problems.append((line, "NAME=VALUE expected"))
@@ -78,12 +94,12 @@ def _take(text: str, at: int, end: int, line: int, found: Parsed, known: Known) 
             end = len(text) if newline < 0 else newline
             if not _EMPTY.fullmatch(text, quoted.end(), end):
                 raise ValueError("there is more behind the closing quote")
-            value = quoted[1] if quote == "'" else _expanded(_QUOTED_PART, quoted[1], found.variables, known)
+            value = quoted[1] if quote == "'" else _expanded(_QUOTED_PART, quoted[1], known)
         else:
             # white space before the value makes a # at its beginning a comment, too
-            comment = _COMMENT.search(text, head.end(1) + 1 if head[2] else start, end)
+            comment = _COMMENT.search(text, (head.end(1) if head[2] else start) + 1, end)
             raw = text[start:max(start, comment.start()) if comment else end]
-            value = _expanded(_REFERENCE, raw.rstrip(" \t"), found.variables, known)
+            value = _expanded(_REFERENCE, raw.rstrip(" \t"), known)
     except ValueError as error:
         found.problems.append((line, str(error)))
         return end
@@ -91,7 +107,7 @@ def _take(text: str, at: int, end: int, line: int, found: Parsed, known: Known) 
     return end
 
 
-def _expanded(parts: "re.Pattern[str]", raw: str, earlier: Mapping[str, str], known: Known) -> str:
+def _expanded(parts: "re.Pattern[str]", raw: str, known: Known) -> str:
     """The value of what is written unquoted or in double quotes. Raises ValueError."""
     def part(match: "re.Match[str]") -> str:
         if match[0][0] == "\\":
@@ -102,7 +118,7 @@ def _expanded(parts: "re.Pattern[str]", raw: str, earlier: Mapping[str, str], kn
         if name is None:
             raise ValueError("cannot read what follows ${ (${NAME} or ${NAME:-default} expected, and single quotes "
                              "around what is meant as it is)")
-        value = earlier[name] if name in earlier else known(name)
+        value = known(name)
         if default is not None:
             return value or default
         if value is None:

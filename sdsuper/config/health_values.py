@@ -22,7 +22,9 @@ _ACTIONS = ("liveness_check_success_action", "liveness_check_failure_action")
 
 _SCHEME = re.compile("([A-Za-z][A-Za-z0-9+.-]*)://")
 _HOST = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)"
-_URL = re.compile(rf"(https?://)(?:([!-~]*)@)?{_HOST}(?::([0-9]{{1,5}}))?((?:[/?][!-~]*)?)", re.IGNORECASE)
+#: Of a URL: scheme, user part, place, host, port, and the rest.
+_URL = re.compile(rf"(https?://)(?:((?:(?![/?#\[\]])[!-~])*)@)?({_HOST}(?::([0-9]{{1,5}}))?)((?:[/?][!-~]*)?)",
+                  re.IGNORECASE)
 _ADDRESS = re.compile(rf"tcp://{_HOST}:([0-9]{{1,5}})", re.IGNORECASE)
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x1f\x7f]*)")
 #: What the request itself says of these holds.
@@ -70,12 +72,12 @@ def probe(text: str) -> Probe:
     if word == "tcp":
         match = _ADDRESS.fullmatch(text.strip())
         if match is None or not 0 < int(match[2]) < 65536:
-            raise refused(text, "a check", "tcp://host:port")
+            raise refused(_doubted(text), "a check", "tcp://host:port")
         return Probe(ProbeKind.TCP, text.strip()[6:])
     if word == "unix":
         path = text.strip()[7:]
         if not path.startswith("/") or "\0" in path or len(path.encode(errors="replace")) > 107:
-            raise refused(text, "a check", "unix:///path of a socket, 107 bytes at most")
+            raise refused(_doubted(text), "a check", "unix:///path of a socket, 107 bytes at most")
         return Probe(ProbeKind.UNIX, path)
     if word != "script":
         raise ValueError(f"cannot check with {word}:// (http://, https://, tcp://, unix:///, or a command expected)")
@@ -95,20 +97,20 @@ def _http(text: str) -> Probe:
     except ValueError as error:
         raise ValueError(f"cannot be split into words: {error}") from None
     match = _URL.fullmatch(url)
-    if match is None or not 0 < int(match[4] or 80) < 65536:
-        raise ValueError(f"cannot read {_bare(url)!r} as a URL (http://host:port/path in ASCII expected)")
+    if match is None or not 0 < int(match[5] or 80) < 65536:
+        raise refused(_doubted(text), "a URL", "http://host:port/path in ASCII")
     found: dict[str, str] = {}
     headers: list[tuple[str, str]] = []
-    insecure = False
+    insecure, count = False, len(words)
     while words:
         option = words.pop(0)
         if option == "--insecure":
             insecure = True
             continue
         name = _WITH_VALUE.get(option)
-        if name is None:
-            raise ValueError(f"does not know {option.partition('=')[0]!r} after a URL (-H, -d, --ca-file, --cert-file, "
-                             "--key-file or --insecure expected)")
+        if name is None:            # which may be a secret, where quotes were forgotten
+            raise ValueError(f"does not know word {count - len(words)} after the URL (-H 'Name: value', -d 'data', "
+                             "--ca-file, --cert-file, --key-file or --insecure expected)")
         if not words:
             raise ValueError(f"has nothing behind {option}")
         if name == "header":
@@ -133,12 +135,23 @@ def _header(text: str) -> tuple[str, str]:
     return match[1], match[2].strip()
 
 
+def _doubted(text: str) -> str:
+    """The beginning of what is no URL, without what may be a secret: all before an @, also where blanks are in it, and
+    what is behind a ?."""
+    head, slashes, rest = text.strip().partition("://")
+    first, *more = rest.split(None, 1) or ("",)
+    if more and "@" in more[0]:
+        return f"{head}{slashes}…"
+    first, question, _query = first.rpartition("@")[2].partition("?")
+    return f"{head}{slashes}{first}{question}{'…' if question else ''}{' …' * len(more)}"
+
+
 def _bare(url: str) -> str:
-    """A URL, right or wrong, without what may be a secret."""
-    head, slashes, rest = url.partition("://")
-    rest, question, _query = rest.partition("?")
-    host, slash, path = rest.partition("/")
-    return f"{head}{slashes}{host.rpartition('@')[2]}{slash}{path}{question}{'…' if question else ''}"
+    """A URL without what may be a secret."""
+    match = _URL.fullmatch(url)
+    assert match is not None
+    path, question, _query = match[6].partition("?")
+    return f"{match[1]}{match[3]}{path}{question}{'…' if question else ''}"
 
 
 def shown(text: str) -> str:

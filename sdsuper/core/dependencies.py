@@ -135,6 +135,8 @@ class Dependencies:
         if slot is None:
             return f"{name} is not there"
         state = slot.process.state
+        if slot.key in self._held:
+            return f"{name} is about to stop"
         if state is State.RUNNING:
             return f"{name} is not {'ready' if slot.process.ready is False else 'healthy'}"
         if need.condition is Condition.COMPLETED and state is State.EXITED:
@@ -188,17 +190,30 @@ class Dependencies:
             waits = waits or self._in_the_way(dependent)
         if not waits:
             return None
-        self._held[slot.key] = input
+        if not input.again or slot.key not in self._held:       # a stop for good is not undone by one for a while
+            self._held[slot.key] = input
         return found
 
     def held(self, key: Key) -> bool:
         """Whether a stop of this process waits for others."""
         return key in self._held
 
-    def wanted_up(self, key: Key) -> None:
-        """Somebody starts it: no stop of it waits any more."""
-        self._held.pop(key, None)
+    def wanted_up(self, key: Key) -> bool:
+        """Somebody starts it. Whether a stop of it waits: then it comes back after that."""
         self._pulled.discard(key)
+        if key in self._held:
+            self._held[key] = Stop(again=True)
+            return True
+        return False
+
+    def looks(self, key: Key) -> Inputs:
+        """Whether those who wait for a process may go on."""
+        return [pair for dependent in self.dependents(key) for pair in self.look(dependent)]
+
+    def releases(self) -> Inputs:
+        """The stops that nobody is in the way of any more."""
+        self._held = {key: stop for key, stop in self._held.items() if key in self._slots}
+        return [pair for key in [*self._held] for pair in self._released(key)]
 
     def _in_the_way(self, dependent: Slot) -> bool:
         """Whether a process has to be down before what it depends on may go."""

@@ -163,7 +163,7 @@ def ended_stopping(process: Process, input: Exited, policy: ProcessConfig, now: 
         # the whole tree is to go; what is left has the rest of stopwaitsecs to end by itself
         return process._replace(reaped=True, ended=now, exit=input.exit), says
     stopped, effects = _stopped(process, input.exit, policy, now)
-    return stopped, [effects[0], *says, *_left_behind(input, policy), *effects[1:]]
+    return stopped, [*says, *_left_behind(input, policy), *effects]
 
 
 def emptied(process: Process, _input: Emptied, policy: ProcessConfig, now: float) -> Outcome:
@@ -175,9 +175,9 @@ def _stopped(process: Process, exit: Exit | None, policy: ProcessConfig, now: fl
     publish = enter(process, State.STOPPED)
     stopped = process._replace(state=State.STOPPED, pid=0, deadline=None, rung=0, reaped=False, exit=exit,
                                ended=now if exit else process.ended, fault="", phase=Phase.CHILD)
-    effects: list[Effect] = [publish]
-    if process.phase is not Phase.WAITING:
-        effects += after_run(process.run, policy, exit)
+    # the hook goes before the change: with that its options may be others
+    effects: list[Effect] = [] if process.phase is Phase.WAITING else after_run(process.run, policy, exit)
+    effects.append(publish)
     if process.goal is Goal.DOWN:
         return stopped, effects
     if not process.fault:

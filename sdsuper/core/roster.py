@@ -132,8 +132,8 @@ class Roster:
                 if first is not None:
                     self._following += first
                     return []
-            elif type(input) is Start:
-                self.dependencies.wanted_up(slot.key)
+            elif type(input) is Start and self.dependencies.wanted_up(slot.key):
+                return []
         before = slot.process
         slot.process, effects = step(before, input, slot.config, now)
         deadline = slot.process.deadline
@@ -149,6 +149,8 @@ class Roster:
             first = self.dependencies.pull(slot) if wanted else []
             self._following += first or self.dependencies.look(slot)
         self._following += self.dependencies.changed(slot, before)
+        if wanted:
+            self._following += self.dependencies.looks(slot.key)        # who has pulled it up may have to go on without
 
     def following(self) -> Inputs:
         """The inputs that what has been fed leads to, in order; to be fed next, and told once."""
@@ -164,6 +166,7 @@ class Roster:
             for slot in self._slots.values():
                 if slot.process.phase is Phase.WAITING:
                     self._following += self.dependencies.look(slot)
+            self._following += self.dependencies.releases()
 
     def stops(self, slots: Sequence[Slot]) -> Inputs:
         """The inputs that stop these processes (in start order): the last one first, for those of a high priority

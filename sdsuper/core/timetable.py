@@ -73,6 +73,7 @@ class Timetable:
 
     def set(self, wanted: Iterable[tuple[Key, Cron]], now: float, steady: float) -> None:
         """What is to be started when, from now on. What has not changed goes on as it was."""
+        self._see(now, steady)
         before, self._entries = self._entries, {}
         for key, cron in wanted:
             entry = before.get(key)
@@ -83,20 +84,24 @@ class Timetable:
                 if not entry.plan(steady if cron.schedule.every else now):
                     continue
             self._entries[key] = entry
+
+    def _see(self, now: float, steady: float) -> None:
+        """Plan anew if the clock has been set back since it was last seen."""
+        back = self._shift is not None and now - steady < self._shift - _STEP
         self._shift = now - steady
+        for entry in tuple(self._entries.values()) if back else ():
+            if not entry.schedule.every:
+                self._plan(entry, now)
 
     def look(self, now: float, steady: float) -> list[Time]:
         """The processes whose time has come, in the order of their times."""
-        back = self._shift is not None and now - steady < self._shift - _STEP
-        self._shift = now - steady
+        self._see(now, steady)
         found = []
         for entry in tuple(self._entries.values()):
             clock = steady if entry.schedule.every else now
-            if back and not entry.schedule.every and not self._plan(entry, now):
-                continue
             if entry.due <= clock:
                 late = clock - entry.due
-                planned = round(entry.planned + self._shift if entry.schedule.every else entry.planned)
+                planned = round(entry.planned + now - steady if entry.schedule.every else entry.planned)
                 found.append(Time(entry.key, planned, int(late) if late > LATE else 0))
                 entry.told = planned
                 self._plan(entry, clock)

@@ -7,6 +7,7 @@ waits for it but the end of the daemon, for a moment. Must not: know what a mess
 import os
 from collections.abc import Iterable
 from json import dumps
+from signal import SIGKILL
 from socket import socket
 from time import monotonic
 
@@ -47,6 +48,7 @@ class Carriers:
                                     "messages", self._connected, self._ended)
         self._engine, self._why_not = engine, why_not(user) if root else ""
         self.relay.wanted = self._start
+        self.relay.stuck = self._stuck
         self.relay.said = lambda text: engine.log.write("warn", f"syslog: {text}")
         self._compressing = Compressing(engine, alone(account, COMPRESSING_GID))
         engine.outputs.on_rotated = self._compressing.rotated
@@ -64,6 +66,8 @@ class Carriers:
             self._companion.end(END_SECONDS, 0)
         self.relay.wanted = lambda: None
         self.relay.disconnect()
+        if self._companion is not None:
+            self._engine.log.flush()        # what was lost; journald and the consoles have it after that
         deadline = monotonic() + CONSOLE_SECONDS
         journal.flush_last(deadline)
         for console in consoles:
@@ -88,6 +92,12 @@ class Carriers:
 
     def _connected(self, ours: socket) -> None:
         self.relay.connect(self._engine.loop, ours, dumps(self._told()).encode())
+
+    def _stuck(self) -> None:
+        if self._companion is not None and self._companion.pid:
+            self._engine.log.write("error", "the process for syslog servers takes nothing: killing it")
+            self._engine.log.flush()
+            os.kill(self._companion.pid, SIGKILL)
 
     def _ended(self, pause: float) -> None:
         self.relay.disconnect()

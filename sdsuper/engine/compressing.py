@@ -2,7 +2,8 @@
 
 Promises: a compressed log appears complete, with the owner, mode and date of the other, which is removed only then;
 the child reads one descriptor and writes another, as the log's user or an account without rights, and opens nothing.
-Logs that are rotated meanwhile are found under their new names; what was left over (the child was killed, the daemon
+A child that gets nowhere is killed. A file that a user could lead to root's contents, or root to his, is refused. Logs
+that are rotated meanwhile are found under their new names; what was left over (the child was killed, the daemon
 crashed) is done with the next rotation. Must not: wait, or follow a link (logs.opening).
 """
 
@@ -16,21 +17,29 @@ from sdsuper.engine.supervise import Engine
 from sdsuper.logs import opening
 from sdsuper.logs.rotate import SUFFIXES, UNFINISHED
 from sdsuper.logs.sinks import FileSink
+from sdsuper.system.loop import Timer
 from sdsuper.system.process import Launch
 
 NICE = 19
+LOOK_SECONDS = 600.0        # in which a child has to read so much, or all that is left, and then has to end
+LEAST_BYTES = 1 << 20
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PROGRAMS = {suffix: program for program, suffix in SUFFIXES.items()}
 
 
 class _Job:
-    """A log at work: `index` is where it is in the row of rotated ones, `source` and `made` are descriptors."""
+    """A log at work: `index` is where it is in the row of rotated ones, `source` and `made` are descriptors, `owner`
+    the uid that `made` has had from the beginning; `timer` looks whether it has `read` more of `source`.
+    """
 
-    __slots__ = ("index", "made", "pid", "sink", "source", "suffix")
+    __slots__ = ("index", "made", "owner", "pid", "read", "sink", "source", "stuck", "suffix", "timer")
 
     def __init__(self, sink: FileSink, index: int, source: int, made: int) -> None:
         self.sink, self.index, self.source, self.made, self.suffix = sink, index, source, made, sink.suffix
-        self.pid = 0
+        self.owner = os.fstat(made).st_uid
+        self.pid = self.read = 0
+        self.stuck = False
+        self.timer: Timer | None = None
 
     @property
     def path(self) -> str:
@@ -58,7 +67,7 @@ class Compressing:
         self._waiting.clear()
         job, self._job = self._job, None
         if job is not None:
-            os.killpg(job.pid, signal.SIGKILL)
+            _kill(job)
             self._forget(job)
 
     def _go_on(self) -> None:
@@ -94,14 +103,29 @@ class Compressing:
                 os.close(made)
             raise
         self._job = job
+        job.timer = self._engine.loop.soon(LOOK_SECONDS, lambda: self._look(job))
         return True
+
+    def _look(self, job: _Job) -> None:
+        """Whether the child does anything: its user can stop it, and others wait."""
+        read = os.lseek(job.source, 0, os.SEEK_CUR)         # ours is the child's, too
+        size = os.fstat(job.source).st_size
+        job.stuck = read < min(job.read + LEAST_BYTES, size) or job.read >= size
+        job.read = read
+        if job.stuck:
+            _kill(job)                                      # the rest follows when it has ended
+        else:
+            job.timer = self._engine.loop.soon(LOOK_SECONDS, lambda: self._look(job))
 
     def _ended(self, exit: Exit) -> None:
         job, self._job = self._job, None
         if job is None:
             return                      # the daemon ends
         try:
-            if exit.code != 0:
+            if job.stuck:
+                self._give_up(job.sink, f"{_PROGRAMS[job.suffix]} got nowhere for {LOOK_SECONDS:g} seconds, and was "
+                                        "killed")
+            elif exit.code != 0:
                 self._give_up(job.sink, f"{_PROGRAMS[job.suffix]} ended with {exit}")
             elif job.index <= job.sink.backups:         # else it is gone
                 self._finish(job)
@@ -117,6 +141,12 @@ class Compressing:
         if not (_same(job.path, job.source) and _same(unfinished, job.made)):
             raise OSError(0, "somebody has changed it meanwhile", job.path)
         facts = os.fstat(job.source)
+        made = os.fstat(job.made)
+        if made.st_nlink != 1 or made.st_uid != job.owner:
+            raise OSError(0, f"{UNFINISHED} has more than one name (hard link), or another owner", job.path)
+        # where a user may rename and link files, he shall neither get one of somebody else nor make one for him
+        if facts.st_uid not in (job.owner, job.sink.user.uid if job.sink.user is not None else job.owner):
+            raise OSError(0, f"belongs to uid {facts.st_uid}", job.path)
         os.utime(job.made, ns=(facts.st_atime_ns, facts.st_mtime_ns))
         if os.geteuid() == 0:
             os.fchown(job.made, facts.st_uid, facts.st_gid)
@@ -131,12 +161,21 @@ class Compressing:
         self._engine.log.write("error", f"cannot compress {sink.path}: {why}; it is tried again with the next rotation")
 
     def _forget(self, job: _Job) -> None:
+        if job.timer is not None:
+            job.timer.cancel()
         os.close(job.source)
         os.close(job.made)
         try:
             opening.remove(job.sink.path + UNFINISHED, job.sink.user)
         except OSError:
             pass                        # nobody can take it for a log
+
+
+def _kill(job: _Job) -> None:
+    try:
+        os.killpg(job.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        os.kill(job.pid, signal.SIGKILL)        # its user has moved it into another group
 
 
 def _same(path: str, fd: int) -> bool:

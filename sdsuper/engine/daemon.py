@@ -336,7 +336,7 @@ class Daemon:
         first, later = self._order.next(), self._order.later()
         for slot in (*first, *later):
             slot.config = resigned(slot.config)
-        self._stop([slot for slot in later if slot.process.state is State.BACKOFF])
+        self._stop([slot for slot in later if slot.process.state in (State.BACKOFF, State.STOPPING)])
         self._stop(first)
         self._report_waiting()
 

@@ -234,6 +234,11 @@ class Checks:
             self._findings.setdefault(slot.key, {})[who] = finding
             self._report(slot)
 
+    def forget_finding(self, slot: Slot, run: int, who: str) -> None:
+        """Somebody does not look at a run any more."""
+        if slot.process.run == run and self._findings.get(slot.key, {}).pop(who, None) is not None:
+            self._report(slot)
+
     def _report(self, slot: Slot) -> None:
         process, found = slot.process, self._findings.get(slot.key, {})
         if process.state is not State.RUNNING:

@@ -9,12 +9,12 @@ from collections import deque
 from collections.abc import Callable
 
 from sdsuper.core.slot import Key, Slot
-from sdsuper.core.vocabulary import EndHook, Hook, HookDone, RunHook
+from sdsuper.core.vocabulary import EndHook, Hook, HookDone, Publish, RunHook, State
 from sdsuper.engine.errands import Errand, ErrandResult
 from sdsuper.engine.probes import Probes, Question
 from sdsuper.engine.supervise import Engine
 
-#: Those that nobody waits for: with a new run they are over.
+#: Those that nobody waits for: when the process goes down, and with a new run, they are over.
 _LOOSE = (Hook.POST_START,)
 LINES = 5               # of a hook's output that the log has when it fails
 
@@ -28,6 +28,7 @@ class Hooks:
         self._running: dict[Key, tuple[RunHook, Errand | Question | None]] = {}
         self._waiting: list[Callable[[], object]] = []
         engine.hooks = self.take
+        engine.listeners.append(self._heard)
 
     def take(self, slot: Slot, effect: RunHook | EndHook) -> None:
         """An effect of the core's."""
@@ -42,12 +43,27 @@ class Hooks:
             running[1].cancel()
 
     def when_idle(self, call: Callable[[], object]) -> None:
-        """Call once none is under way."""
+        """Call once none that is waited for is under way."""
         self._waiting.append(call)
         self._tell_idle()
 
+    def _heard(self, slot: Slot, change: Publish) -> None:
+        """What belongs to a process that is up ends with it."""
+        if (change.state is State.STOPPING or slot.resting) and slot.key in self._running:
+            queue = self._queues.get(slot.key, deque())
+            kept = [pair for pair in queue if pair[1].hook not in _LOOSE]
+            queue.clear()
+            queue.extend(kept)
+            effect, job = self._running[slot.key]
+            if effect.hook in _LOOSE and job is not None:
+                job.cancel()
+
     def _tell_idle(self) -> None:
-        if not self._running and not self._queues:
+        if not self._waiting:
+            return
+        effects = [effect for effect, _job in self._running.values()]
+        effects += [effect for queue in self._queues.values() for _slot, effect in queue]
+        if all(effect.hook in _LOOSE for effect in effects):
             waiting, self._waiting = self._waiting, []
             for call in waiting:
                 call()
@@ -78,6 +94,7 @@ class Hooks:
         errand = self._probes.run(slot, command, hooks.timeout, lambda result: self._ended(slot, effect, result),
                                   _environment(slot, effect))
         self._running[key] = effect, errand
+        self._tell_idle()
 
     def _ended(self, slot: Slot, effect: RunHook, result: ErrandResult) -> None:
         name = f"{effect.hook.value}_hook of {slot.config.name}"

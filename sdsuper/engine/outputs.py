@@ -16,7 +16,7 @@ from sdsuper.logs.forms import FormedSink
 from sdsuper.logs.journal import Journal, JournalSink, available, encoded
 from sdsuper.logs.memory import MemorySink
 from sdsuper.logs.remote import Relay, RemoteSink
-from sdsuper.logs.rotate import SUFFIXES, UNFINISHED
+from sdsuper.logs.rotate import OLDEST, SUFFIXES, UNFINISHED
 from sdsuper.logs.sinks import ConsoleSink, FileSink, Say, Sink
 from sdsuper.logs.syslog import SyslogSink
 
@@ -233,5 +233,5 @@ def _is_auto_tail(tail: str) -> bool:
     """`abcdefgh.log`, `abcdefgh.log.3` for its backups, `abcdefgh.log.3.gz`, and what was being compressed."""
     unique, dot, rest = tail.partition(".log")
     rest = next((rest.removesuffix(suffix) for suffix in SUFFIXES.values() if rest.endswith(suffix)), rest)
-    return bool(unique and dot) and (not rest or rest == UNFINISHED or (
+    return bool(unique and dot) and (not rest or rest in (UNFINISHED, OLDEST) or (
         rest[0] == "." and rest[1:].isdigit() and len(rest) <= 5))

@@ -6,8 +6,8 @@ what cannot be asked because of us is `lack`, and no answer of the program's; he
 and on no command line. The process is started by the first question, and again when it has ended, after a pause. Must
 not: look up a name, connect to anybody, or decide what follows from an answer.
 
-A question to the process (sdsuper/probe) is a line of JSON, its answer a line: the question's number, a blank, and why
-it is bad, or nothing.
+A question to the process (sdsuper/probe) is a line of JSON, its answer a line: the question's number, `!` if it is
+because of the process itself, a blank, and why it is bad, or nothing.
 """
 
 import os
@@ -217,10 +217,11 @@ class Probes:
             return
         *lines, self._read = (self._read + data).split(b"\n")
         for line in lines:
-            number, _blank, reason = line.partition(b" ")
+            word, _blank, reason = line.partition(b" ")
+            number = word.removesuffix(b"!")
             question = self._open.get(int(number)) if number.isdigit() and len(number) < 20 else None
             if question is not None and question.sent:
-                self._finish(question, _plain(reason))
+                self._finish(question, _plain(reason), word != number)
 
     def _finish(self, question: Question, reason: str, lack: bool = False) -> None:
         """Tell the result in the next turn, once."""

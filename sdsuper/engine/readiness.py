@@ -35,12 +35,12 @@ HANDOVER_SECONDS = 5.0      # for a successor to say who it is, when the main pr
 class Watch:
     """What one run was given."""
 
-    __slots__ = ("count", "fd", "second", "socket", "status")
+    __slots__ = ("count", "doubted", "fd", "second", "socket", "status")
 
     def __init__(self) -> None:
         self.socket: socket.socket | None = None
         self.fd, self.status = -1, ""
-        self.second, self.count = 0, 0
+        self.second, self.count, self.doubted = 0, 0, False
 
 
 class Readiness:
@@ -75,11 +75,12 @@ class Readiness:
     def _give(self, run: Run, environment: dict[str, str], given: dict[str, int]) -> None:
         """A socket or a pipe for a new run. Raises OSError."""
         kind, pidfile = run.slot.config.readiness.kind, run.slot.config.readiness.pidfile
-        if kind is ReadyKind.NOTIFY or pidfile is not None:
+        heard = kind is ReadyKind.NOTIFY or bool(run.slot.config.health.watchdog)
+        if heard or pidfile is not None:
             self._adopt_orphans()
-        if kind is ReadyKind.NOTIFY or run.slot.config.health.watchdog:
+        if heard:
             notify.make_directory(self._directory)
-            path = os.path.join(self._directory, str(run.tag))
+            path = os.path.join(self._directory, os.urandom(6).hex())       # that nobody else can guess or list
             watch = self._watches[run] = Watch()
             watch.socket = notify.open_socket(path)
             self._engine.loop.watch(watch.socket.fileno(), EPOLLIN, lambda _events: self._read_socket(run, watch))
@@ -146,20 +147,28 @@ class Readiness:
             message = notify.receive(watch.socket) if watch.socket is not None and run in self._watches else None
             if message is None:
                 break
-            second = int(monotonic())
-            watch.count = watch.count + 1 if second == watch.second else 1
-            watch.second = second
-            if watch.count > MOST_A_SECOND:
-                if watch.count == MOST_A_SECOND + 1:
-                    self._engine.log.write("warn", f"{run.slot.config.name} notifies more than {MOST_A_SECOND} times a "
-                                                   "second: what is too much is left out")
-                continue
-            if self._believed(run, message):
+            if not self._believed(run, message):
+                self._doubt(run, watch, message)
+            elif self._has_room(run, watch):
                 self._take(run, watch, message.fields)
-            elif message.fields:
-                self._engine.log.write("warn", f"{run.slot.config.name}: a notification of pid {message.pid} is not "
-                                               "believed (see notify_access)")
         self._engine.log.flush()
+
+    def _doubt(self, run: Run, watch: Watch, message: notify.Message) -> None:
+        """Say of a run once that somebody else speaks for it; he must not be able to fill the log."""
+        if message.fields and not watch.doubted:
+            watch.doubted = True
+            self._engine.log.write("warn", f"{run.slot.config.name}: a notification of pid {message.pid} is not "
+                                           "believed (see notify_access)")
+
+    def _has_room(self, run: Run, watch: Watch) -> bool:
+        """Whether another notification is looked at in this second."""
+        second = int(monotonic())
+        watch.count = watch.count + 1 if second == watch.second else 1
+        watch.second = second
+        if watch.count == MOST_A_SECOND + 1:
+            self._engine.log.write("warn", f"{run.slot.config.name} notifies more than {MOST_A_SECOND} times a second: "
+                                           "what is too much is left out")
+        return watch.count <= MOST_A_SECOND
 
     def _believed(self, run: Run, message: notify.Message) -> bool:
         if 0 < message.pid == run.pid:
@@ -201,22 +210,20 @@ class Readiness:
 
     def _successor(self, run: Run, well: bool) -> bool:
         """The main process of a run has ended: whether another one takes its place, now or soon."""
-        pidfile = run.slot.config.readiness.pidfile
-        if run.slot.process.state not in (State.STARTING, State.RUNNING):
-            return False
-        if run.next and self._engine.trees.holds(run, run.next):
+        pidfile, state = run.slot.config.readiness.pidfile, run.slot.process.state
+        if run.next and self._engine.trees.holds(run, run.next) and system.is_child(run.next):
             self._engine.move(run, run.next)
             return True
-        if pidfile is None:
+        if pidfile is None or state not in (State.STARTING, State.RUNNING) or (state is State.STARTING and not well):
             return False
         pid = self._named(pidfile, run)
         if pid:
             self._engine.move(run, pid)
-            if run.slot.process.state is State.STARTING:
+            if state is State.STARTING:
                 self._say(run, Ready(run.number, f"pidfile, pid {pid}"))
             return True
         if well and self._engine.trees.alive(run):
-            starting = run.slot.process.state is State.STARTING
+            starting = state is State.STARTING
             seconds = run.slot.config.readiness.timeout or FORK_SECONDS if starting else HANDOVER_SECONDS
             run.pid = 0
             self._look_again(run, pidfile, monotonic() + seconds)
@@ -228,18 +235,25 @@ class Readiness:
         def look() -> None:
             if self._engine.run(run.slot) is not run or run.pid:
                 return
-            pid = self._named(pidfile, run)
+            stopping = run.slot.process.state is State.STOPPING
+            pid = 0 if stopping else self._named(pidfile, run)
             if pid:
                 self._engine.move(run, pid)
                 self._say(run, Ready(run.number, f"pidfile, pid {pid}"))
-            elif monotonic() >= until or not self._engine.trees.alive(run):
+            elif not self._engine.trees.alive(run):
+                self._engine.give_up_on(run)
+            elif monotonic() >= until and not stopping:
+                self._engine.log.write("warn", f"{run.slot.config.name}: {pidfile} names no process of it that has "
+                                               "lost its parent")
                 self._engine.give_up_on(run)
             else:
                 self._look_again(run, pidfile, until)
         self._engine.loop.soon(LOOK_PAUSE, look)
 
     def _named(self, pidfile: str, run: Run) -> int:
-        """Whom a pidfile names, if that is one of the run's own; else 0."""
+        """Whom a pidfile names, if that is one of the run's own, and a child of ours by now; else 0. Of any other
+        process nobody would tell us the end, and its pid could be somebody else's one day.
+        """
         try:
             fd = opening.open_own(pidfile, run.slot.config.user)
         except OSError:
@@ -251,7 +265,7 @@ class Readiness:
         if not text.isdigit() or len(text) > 10:
             return 0
         pid = int(text)
-        return pid if self._engine.trees.holds(run, pid) else 0
+        return pid if self._engine.trees.holds(run, pid) and system.is_child(pid) else 0
 
 
 class LineTap:

@@ -6,6 +6,7 @@ Sources: Documentation/admin-guide/cgroup-v2.rst of Linux.
 """
 
 import os
+from collections.abc import Callable
 from errno import EOPNOTSUPP
 from stat import S_ISBLK
 from time import monotonic
@@ -35,6 +36,8 @@ class Resources:
         self._events: dict[int, tuple[int, int, float]] = {}
         self._frozen: set[Key] = set()
         self._warned: set[tuple[str, str]] = set()
+        #: who hears that a run goes on that was frozen
+        self.thawed: list[Callable[[Run], object]] = []
 
     # ---- limits ---------------------------------------------------------------------------------------------------
 
@@ -151,6 +154,8 @@ class Resources:
             raise OSError(EOPNOTSUPP, "programs have no cgroups here")
         self._cgroups.freeze(run.tree, frozen)
         (self._frozen.add if frozen else self._frozen.discard)(run.slot.key)
+        for hear in () if frozen else self.thawed:
+            hear(run)
 
     def thaw(self, run: Run) -> None:
         """A frozen run is to hear a signal."""

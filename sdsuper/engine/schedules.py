@@ -89,6 +89,8 @@ class Schedules:
             self._engine.submit(slot, Start())
         elif process.goal is Goal.DOWN:
             self._say(f"{what}: skipped, for it is being stopped")
+        elif cron.overlap is Overlap.KILL and process.state in (State.BACKOFF, State.STOPPING):
+            self._say(f"{what}: skipped, for it is {process.state.name} and starts again by itself")
         elif cron.overlap is Overlap.KILL:
             self._say(f"{what}: stopping and starting it, for it is still {process.state.name}")
             self._engine.submit(slot, Stop(again=True))
@@ -100,12 +102,16 @@ class Schedules:
             self._say(f"{what}: skipped, for it is still {process.state.name}{waits}")
 
     def _state_heard(self, slot: Slot, _change: Publish) -> None:
-        """A start that has waited for the end of a run is made, unless it was somebody's will that ended it."""
+        """A start that has waited for the end of a run is made, unless it was somebody's will that ended it, or that it
+        shall not start by itself any more.
+        """
         if slot.key in self._queued and slot.resting:
             self._queued.remove(slot.key)
             if slot.process.state is State.STOPPED:
                 self._say(f"cron of {slot.config.name}: the start that waited is dropped, for it was stopped")
-            else:
+            elif not self._enabled(slot.key):
+                self._say(f"cron of {slot.config.name}: the start that waited is dropped, for it is disabled")
+            elif self._engine.starting:
                 self._say(f"cron of {slot.config.name}: starting it, for it has ended")
                 self._engine.submit(slot, Start())
 

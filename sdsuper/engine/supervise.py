@@ -259,9 +259,8 @@ class Engine:
 
     def _send(self, run: Run, number: int, group: bool) -> None:
         run.killed = run.killed or number == signal.SIGKILL
-        if not run.pid:
-            self.loop.soon(0, lambda: self.give_up_on(run))
-            return
+        if not run.pid:                         # nobody leads it for the moment; readiness.py sees when all are gone
+            return self.trees.signal(run, number)
         try:
             self.resources.thaw(run)
             (os.killpg if group else os.kill)(run.pid, number)

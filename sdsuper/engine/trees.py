@@ -7,6 +7,8 @@ decide whether it is to be ended.
 
 import os
 from collections.abc import Callable
+from signal import SIGKILL
+from time import monotonic, sleep
 
 from sdsuper.core.slot import Key, Slot
 from sdsuper.core.vocabulary import Exit
@@ -15,6 +17,7 @@ from sdsuper.system import tree as walk
 from sdsuper.system.cgroup import CgroupTree
 from sdsuper.system.loop import EPOLLPRI, Loop
 
+END_SECONDS = 0.5     # at the daemon's end, for what a shell that was just stopped has left: it soon ends by itself
 LOOK_PAUSE = 0.5      # seconds until a tree is looked at again of whose end nothing will tell
 
 
@@ -96,11 +99,26 @@ class Trees:
 
     def holds(self, run: Run, pid: int) -> bool | None:
         """Whether a process is one of a run's; None for one that is not there any more."""
-        if not os.path.exists(f"/proc/{pid}"):
-            return None
         if run.tree is not None and self._cgroups is not None:
-            return self._cgroups.holds(run.tree, pid)
-        return any(seen.pid == pid for seen in walk.find_tree(run.pid, self._marker(run)))
+            inside = self._cgroups.holds(run.tree, pid)
+        else:
+            inside = any(seen.pid == pid for seen in walk.find_tree(run.pid, self._marker(run)))
+        return inside or (None if walk.is_dead(pid) else False)
+
+    def signal(self, run: Run, number: int) -> None:
+        """Send a signal to every process of a run."""
+        if number == SIGKILL:
+            self.kill(run.slot.key, run.number)
+            return
+        if run.tree is not None and self._cgroups is not None:
+            pids = self._cgroups.pids(run.tree)
+        else:
+            pids = [seen.pid for seen in walk.find_tree(run.pid, self._marker(run), True)]
+        for pid in pids:
+            try:
+                os.kill(pid, number)
+            except (ProcessLookupError, PermissionError):
+                continue
 
     def alive(self, run: Run) -> bool:
         """Whether a run has any process left."""
@@ -161,4 +179,7 @@ class Trees:
             os.close(fd)
         self._watched.clear()
         if self._cgroups is not None:
+            until = monotonic() + END_SECONDS
+            while self._cgroups.leftovers() and monotonic() < until:
+                sleep(0.01)
             self._cgroups.close()

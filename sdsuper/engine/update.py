@@ -12,6 +12,7 @@ from typing import Protocol
 
 from sdsuper.config.model import GroupConfig, Model, ProcessConfig
 from sdsuper.config.reload import GroupChange, ReloadPlan, plan
+from sdsuper.core.dependencies import Inputs
 from sdsuper.core.slot import Slot
 from sdsuper.core.vocabulary import Goal, Input, Start
 from sdsuper.engine.supervise import GROUP_ADDED, GROUP_CHANGED, GROUP_REMOVED, GROUP_RENEWED, Engine
@@ -106,7 +107,7 @@ class Updates:
     def _apply(self, news: ReloadPlan, wanted: set[str] | None, done: Callable[[Changes], object]) -> None:
         roster = self._engine.roster
         changes: Changes = []
-        finish: list[tuple[Slot, Callable[[], object]]] = []      # what is done with a process once it is down
+        finish: list[tuple[Slot, Callable[[], Inputs]]] = []      # what is done with a process once it is down
         inputs: list[tuple[Slot, Input]] = []
         gone = [name for name in news.removed if wanted is None or name in wanted]
         renewed: list[str] = []
@@ -132,10 +133,11 @@ class Updates:
                 return
             try:
                 self._tell_renewed(renewed)
-                for _slot, act in finish:
-                    act()
+                starts = [pair for _slot, act in finish for pair in act()]
                 for name in gone:
                     self._forget_group(name)
+                self._renew_needs()
+                self._engine.submit_all(starts)     # only now: others may follow, and have to be as they will be
             finally:
                 self._under_way = False
                 if self._turns:
@@ -158,7 +160,7 @@ class Updates:
         for name in names:
             self._engine.tell_of_group(name, GROUP_RENEWED)
 
-    def _change_group(self, change: GroupChange) -> list[tuple[Slot, Callable[[], object]]]:
+    def _change_group(self, change: GroupChange) -> list[tuple[Slot, Callable[[], Inputs]]]:
         """Take over what needs no restart; returns what is to be done with the others once they are down."""
         roster, name = self._engine.roster, change.new.name
         roster.set_group(change.new)
@@ -170,7 +172,7 @@ class Updates:
                 self._engine.resources.change(run, before.config, config)
             applied = roster.set_process(name, config)
             self._engine.outputs.adjust(applied.key, config)
-        finish: list[tuple[Slot, Callable[[], object]]] = []
+        finish: list[tuple[Slot, Callable[[], Inputs]]] = []
         for gone in change.removed:
             slot = roster.get((name, gone))
             if slot is not None:
@@ -181,13 +183,22 @@ class Updates:
                 finish.append((slot, partial(self._replace, slot, config, slot.process.goal is Goal.UP)))
         return finish
 
-    def _replace(self, slot: Slot, config: ProcessConfig, was_up: bool) -> None:
+    def _replace(self, slot: Slot, config: ProcessConfig, was_up: bool) -> Inputs:
         """New options for a process that is down; it comes up if it was up, or if it is to start by itself."""
         self._engine.outputs.remove(slot.key)
         self._engine.outputs.add(slot.key, config)
         self._engine.roster.set_process(slot.group, config)
         if was_up or (config.autostart and self._engine.may_begin(slot.key)):
-            self._engine.submit(slot, Start())
+            return [(slot, Start())]
+        return []
+
+    def _renew_needs(self) -> None:
+        """What a group that is not touched depends on may have other processes now."""
+        for group in self._daemon.model.groups:
+            for config in group.processes:
+                slot = self._engine.roster.get((group.name, config.name))
+                if slot is not None and slot.config != config == slot.config._replace(depends=config.depends):
+                    self._engine.roster.set_process(group.name, config)
 
     def _add_group(self, group: GroupConfig) -> list[tuple[Slot, Input]]:
         self._engine.roster.set_group(group)
@@ -211,10 +222,12 @@ class Updates:
         self._engine.tell_of_group(name, GROUP_REMOVED)
         self._engine.submit_all([])             # who waited for what is no more may go on
 
-    def _forget(self, slot: Slot) -> None:
+    def _forget(self, slot: Slot) -> Inputs:
         self._engine.outputs.remove(slot.key)
         self._engine.roster.remove_process(slot.key)
+        return []
 
 
-def _nothing() -> None:
+def _nothing() -> Inputs:
     """A process of a group that goes as a whole."""
+    return []

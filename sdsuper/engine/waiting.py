@@ -53,7 +53,7 @@ class Waiting:
         if tickets is None:
             return
         # EXITED is only passed through where a restart follows at once: such a process is not down
-        passing = change.state in RESTING_STATES and not slot.resting
+        passing = change.state in (State.EXITED, State.FATAL) and not slot.resting
         judged = [(None if passing and judge is stopped else judge(change.state), judge, settle)
                   for judge, settle in tickets]
         left = [(judge, settle) for fault, judge, settle in judged if fault is None]

@@ -19,15 +19,20 @@ from sdsuper.engine.trees import Run
 from sdsuper.system.loop import Timer
 
 _MOST = 10**12      # microseconds that a program may ask for
+LEAST = 1.0         # seconds; what is less would keep the daemon busy
+QUIET = 60.0        # seconds after an action where no liveness check says how many (its initial delay)
 
 
 class _Dog:
-    """The watchdog of one run. `last` is when it has heard something."""
+    """The watchdog of one run. `last` is when it has heard something, or has barked; `barks` and `acts` are when that
+    may be again.
+    """
 
-    __slots__ = ("last", "seconds", "timer")
+    __slots__ = ("acts", "barks", "last", "seconds", "timer")
 
     def __init__(self, seconds: float) -> None:
         self.seconds, self.last = seconds, 0.0
+        self.barks = self.acts = 0.0
         self.timer: Timer | None = None         # only while the run is RUNNING
 
 
@@ -40,6 +45,8 @@ class Watchdog:
         engine.making.givers.append(self._give)
         engine.making.ends.append(self._end)
         engine.listeners.append(self._heard)
+        engine.group_listeners.append(self._group_changed)
+        engine.resources.thawed.append(self._thawed)
         readiness.heard.append(self._told)
 
     def _give(self, run: Run, environment: dict[str, str], _given: dict[str, int]) -> None:
@@ -47,6 +54,22 @@ class Watchdog:
         if seconds:
             environment["WATCHDOG_USEC"] = str(int(seconds * 1e6))
             self._dogs[run] = _Dog(seconds)
+
+    def _group_changed(self, _name: str, _what: str) -> None:
+        """After a reload; it is told before it is so."""
+        if self._dogs:
+            self._engine.loop.soon(0, self._drop_unwanted)
+
+    def _drop_unwanted(self) -> None:
+        for run in [run for run in self._dogs if not run.slot.config.health.watchdog]:
+            self._end(run)
+            self._checks.forget_finding(run.slot, run.number, "watchdog")
+
+    def _thawed(self, run: Run) -> None:
+        dog = self._dogs.get(run)
+        if dog is not None and dog.timer is not None:
+            dog.last = monotonic()
+            self._arm(run, dog)
 
     def _end(self, run: Run) -> None:
         dog = self._dogs.pop(run, None)
@@ -70,7 +93,7 @@ class Watchdog:
     def _arm(self, run: Run, dog: _Dog) -> None:
         if dog.timer is not None:
             dog.timer.cancel()
-        dog.timer = self._engine.loop.at(dog.last + dog.seconds, lambda: self._due(run, dog))
+        dog.timer = self._engine.loop.at(max(dog.last + dog.seconds, dog.barks), lambda: self._due(run, dog))
 
     def _told(self, run: Run, fields: dict[str, str]) -> None:
         """A notification that is believed."""
@@ -79,30 +102,35 @@ class Watchdog:
             return
         word, wanted = fields.get("WATCHDOG"), fields.get("WATCHDOG_USEC", "")
         if wanted.isascii() and wanted.isdigit() and len(wanted) < 13 and 0 < int(wanted) <= _MOST:
-            dog.seconds, dog.last = int(wanted) / 1e6, monotonic()
+            dog.seconds, dog.last = max(int(wanted) / 1e6, LEAST), monotonic()
             if dog.timer is not None:
                 self._arm(run, dog)
         if word == "1":
             dog.last = monotonic()
             if dog.timer is not None:
                 self._checks.found(run.slot, run.number, "watchdog", Finding(True))
-        elif word == "trigger" and dog.timer is not None:
+        elif word == "trigger" and dog.timer is not None and monotonic() >= dog.barks:
             self._bark(run, dog, "the program has called the watchdog")
 
     def _due(self, run: Run, dog: _Dog) -> None:
         now = monotonic()
         if self._engine.resources.frozen(run.slot.key):
             dog.last = now
-        if dog.last + dog.seconds > now:
+        if max(dog.last + dog.seconds, dog.barks) > now:
             self._arm(run, dog)
         else:
             self._bark(run, dog, f"no sign of life for {dog.seconds:g} seconds (watchdog)")
 
     def _bark(self, run: Run, dog: _Dog, reason: str) -> None:
-        dog.last = monotonic()
+        config, now = run.slot.config.health, monotonic()
+        dog.last, dog.barks = now, now + max(dog.seconds, LEAST)
         self._arm(run, dog)
         self._checks.found(run.slot, run.number, "watchdog", Finding(False, reason))
-        if run.slot.config.health.ill.kind in (ActionKind.RESTART, ActionKind.STOP):
+        if now < dog.acts:
+            return
+        if config.ill.kind not in (ActionKind.RESTART, ActionKind.STOP):
+            dog.acts = now + (config.live.initial_delay if config.live else QUIET)
+        else:
             try:
                 self._engine.signal_process(run.slot, signal.SIGABRT)       # who hangs shall leave a trace of where
             except OSError:

@@ -17,6 +17,7 @@ from sdsuper.core.vocabulary import Goal, Publish, Start, State, Stop, signal_na
 from sdsuper.engine.errands import Errand, ErrandResult, Errands
 from sdsuper.engine.outputs import CHANNELS
 from sdsuper.engine.supervise import Engine
+from sdsuper.engine.trees import Run
 from sdsuper.errors import SpawnError
 from sdsuper.system.loop import Timer
 from sdsuper.system.watch import Watches
@@ -41,6 +42,7 @@ class Watching:
         self._trees: dict[tuple[str, tuple[str, ...], tuple[str, ...]], Tree] = {}
         engine.listeners.append(self._heard)
         engine.group_listeners.append(self._group_changed)
+        engine.making.givers.append(self._give)
         before = engine.on_close
 
         def close() -> None:
@@ -91,9 +93,16 @@ class Watching:
             if slot is None or slot is not watched.slot or watched.settings != _settings(slot):
                 del self._watched[key]
                 watched.close()
+                if slot is watched.slot:
+                    self._watched[key] = _Watched(self, slot, watched)
         for key, slot in wanted.items():
             if key not in self._watched:
                 self._watched[key] = _Watched(self, slot)
+
+    def _give(self, run: Run, _environment: dict[str, str], _given: dict[str, int]) -> None:
+        watched = self._watched.get(run.slot.key)
+        if watched is not None:
+            watched.begin()
 
     def _heard(self, slot: Slot, change: Publish) -> None:
         watched = self._watched.get(slot.key)
@@ -109,12 +118,17 @@ class Watching:
 
 
 class _Watched:
-    """One process and why it may be restarted."""
+    """One process and why it may be restarted. `before` is what it was until its options changed."""
 
-    def __init__(self, watching: Watching, slot: Slot) -> None:
+    def __init__(self, watching: Watching, slot: Slot, before: "_Watched | None" = None) -> None:
         self.watching, self.slot, self.settings = watching, slot, _settings(slot)
         self._known: tuple[str, ...] = ()           # the files of the command as they were last found
+        self._childless = False                     # it is STARTING, and has no child yet
         self._errand: Errand | None = None
+        if before is not None:
+            self._childless = before._childless
+            if before._errand is not None and before._errand.done is not None:     # of one that has ended it hears yet
+                self._errand, before._errand.done = before._errand, self._done
         self.reasons: list[_Reason] = []
         wanted, loop, watches = slot.config.watch, watching.engine.loop, watching.watches
         if wanted.binary:
@@ -175,11 +189,24 @@ class _Watched:
     def heard(self, state: State) -> None:
         """The process has another state."""
         if state is State.STARTING:
-            self.watching.watches.take()            # what has changed until now is what the new run begins with
-            for reason in self.reasons:
-                reason.forget()
-        else:
-            self.watching.engine.loop.soon(0, self._again)
+            self._childless = True
+            return
+        if self._childless:
+            self.begin()                            # without a child: it was its hook that was there
+        self.watching.engine.loop.soon(0, self._again)
+
+    def begin(self) -> None:
+        """What has changed until now is what a new child begins with."""
+        self._childless = False
+        self.watching.watches.take()
+        for reason in self.reasons:
+            reason.begin()
+
+    @property
+    def hooked(self) -> bool:
+        """Whether it is a hook of the run before that may be the one who changes files now."""
+        return (self.slot.process.state is State.BACKOFF and self._errand is None
+                and self.watching.errands.busy(self.slot.key))
 
     def _again(self) -> None:
         for reason in self.reasons:
@@ -201,7 +228,10 @@ class _Watched:
             name = display_name(*self.slot.key)
             if restart:
                 engine.log.write("info", f"restarting {name}: {why}")
-                engine.submit_all([(self.slot, Stop()), (self.slot, Start())])
+                if process.state is State.BACKOFF:      # it is to be tried at once
+                    engine.submit_all([(self.slot, Stop()), (self.slot, Start())])
+                else:
+                    engine.submit(self.slot, Stop(again=True))
             elif reason.command:
                 engine.log.write("info", f"{name}: running {_first_word(reason.command)}: {why}")
                 self._errand = self.watching.errands.run(self.slot, reason.command, COMMAND_SECONDS, self._done,
@@ -246,6 +276,7 @@ class _Reason:
         self._first: float | None = None            # when something has happened that is not settled yet
         self._when = 0.0
         self._ripe = self.waits = False
+        self._deaf = False                          # until a look has ended
         self._timer: Timer | None = None
         self.changed: dict[str, None] = {}
         source.subscribers.append(self)
@@ -255,10 +286,14 @@ class _Reason:
         """`/srv/web/app.py has changed (and 2 others)`."""
         others = len(self.changed) - 1
         more = f" (and {others} other{'s' * (others > 1)})" if others else ""
-        return f"{next(iter(self.changed))} has changed{more}"
+        # a name can be anything, and another line would be another message
+        name = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in next(iter(self.changed)))
+        return f"{name} has changed{more}"
 
     def stirred(self) -> None:
         """Wait for quiet, but not for ever."""
+        if self._watched.hooked:
+            return
         now, quiet = monotonic(), self._watched.slot.config.watch.delay
         if self.source.polled:
             quiet = max(quiet, POLL_SECONDS * 1.2)      # until another look has found nothing more
@@ -289,6 +324,9 @@ class _Reason:
 
     def looked(self, changed: Sequence[str]) -> None:
         """Take what a look has found."""
+        if self._deaf:
+            self._deaf = False
+            return
         if changed and self.source.polled:
             self.stirred()
         if self._first is None:
@@ -305,6 +343,14 @@ class _Reason:
             self._watched.act(self)
         else:
             self.forget()
+
+    def begin(self) -> None:
+        """There is a new child. Where files are polled, what it begins with is only known by another look."""
+        self.forget()
+        if self.source.polled:
+            self._deaf = True
+            self.source.look_everywhere()
+            self.source.look()
 
     def forget(self) -> None:
         """All is well as it is."""

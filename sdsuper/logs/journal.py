@@ -313,7 +313,7 @@ class RunLines(Sink):
     def end(self) -> None:
         """The stream has ended: the last line has no newline."""
         self._send(self._part, UNFINISHED)
-        self._part = b""
+        self._part = self._severity = b""
 
     def _cut(self, line: bytes) -> bytes:
         """Send a line from its beginning until no more than LONGEST bytes are left, which are returned."""

@@ -85,17 +85,23 @@ def create(path: str, user: User | None = None) -> int:
 
 def rename_all(path: str, user: User | None, pairs: list[tuple[str, str | None]]) -> None:
     """Rename files in the log's directory, remove those whose new name is None; names that do not exist are skipped.
-    Raises OSError.
+    Raises OSError; what was renamed has its old name then.
     """
     with _directory(path, user) as (directory, _name):
+        done: list[tuple[str, str]] = []
         for source, target in pairs:
             try:
                 if target is None:
                     os.unlink(source, dir_fd=directory)
                     continue
                 os.rename(source, target, src_dir_fd=directory, dst_dir_fd=directory)
+                done.append((source, target))
             except FileNotFoundError:
                 continue
+            except OSError:
+                for before, after in reversed(done):
+                    os.rename(after, before, src_dir_fd=directory, dst_dir_fd=directory)
+                raise
 
 
 def remove(path: str, user: User | None) -> None:

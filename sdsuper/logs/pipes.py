@@ -86,13 +86,16 @@ class Stream:
             for sink in self.sinks:
                 sink.write(data)
 
-    def flush(self) -> None:
-        """The writer has ended: nothing follows that would have made a whole of what is held back."""
+    def finish(self) -> None:
+        """The writer has ended: nothing follows that would have made a whole of what is held back, here or by a sink.
+        """
         if self.strip is not None and (rest := self.strip.end()):
             self.write(memoryview(rest))
         if self.tap is not None and (rest := self.tap.end()):
             for sink in self.sinks:
                 sink.write(memoryview(rest))
+        for sink in self.sinks:
+            sink.end()
 
     def enlarge(self) -> bool:
         """Ask for a larger pipe, once. False: it is as large as it can be."""
@@ -123,14 +126,16 @@ class Pump:
         self._loop.watch(stream.fd, READABLE, lambda _events: self._move(stream), bulk=not stream.prompt)
 
     def drain(self, stream: Stream) -> None:
-        """Take all that is in the pipe now: the writer has ended. The stream stays open while others hold the pipe."""
+        """Take all that is in the pipe now: the writer has ended. The stream stays open while others hold the pipe;
+        what they write begins a line of its own.
+        """
         taken = 0
         while stream.fd >= 0 and taken < DRAIN_BYTES:
             count = self._read(stream)
             if count <= 0:
                 break
             taken += count
-        stream.flush()
+        stream.finish()
 
     def end(self, stream: Stream) -> None:
         """Close the pipe; what is still in it is lost."""
@@ -139,9 +144,7 @@ class Pump:
         self._loop.unwatch(stream.fd)
         os.close(stream.fd)
         stream.fd = -1
-        stream.flush()
-        for sink in stream.sinks:
-            sink.end()
+        stream.finish()
         stream.on_end(stream)
 
     def _move(self, stream: Stream) -> None:

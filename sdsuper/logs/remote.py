@@ -20,6 +20,7 @@ from sdsuper.logs.sinks import Say, Sink
 
 WAITING_BYTES = 4 << 20         # for one server, in the daemon
 PIECE_BYTES = 64 << 10          # what is handed over at once
+STUCK_SECONDS = 60.0            # in which the process has to take something: it reads whatever the servers do
 _GONE = "the process that sends to syslog servers has ended"
 
 
@@ -36,10 +37,13 @@ class Server:
 
 
 class Relay:
-    """The connection to the process. `wanted` is called when something waits and there is none."""
+    """The connection to the process. `wanted` is called when something waits and there is none, `stuck` when it has
+    not taken anything for long.
+    """
 
     def __init__(self) -> None:
         self.wanted: Callable[[], object] = lambda: None
+        self.stuck: Callable[[], object] = lambda: None
         self.said: Callable[[str], object] = lambda _text: None
         self._servers: dict[str, Server] = {}
         self._queue: deque[tuple[Server, bytes, int]] = deque()      # frames of so many messages
@@ -47,6 +51,7 @@ class Relay:
         self._socket: socket.socket | None = None
         self._loop: Loop | None = None
         self._blocked = False
+        self._sent, self._looks = 0, False      # bytes in all; whether there will be a look at that number
         self._read = b""
 
     @property
@@ -148,11 +153,25 @@ class Relay:
             if not self._first:
                 server.handed += count
             self._first += sent
+            self._sent += sent
             if self._first == len(data):
                 self._forget_first()
         if self._loop is not None and self._socket is not None and self._blocked != bool(self._queue):
             self._blocked = bool(self._queue)
             self._loop.rearm(self._socket.fileno(), EPOLLIN | EPOLLOUT if self._blocked else EPOLLIN)
+            self._look_later()
+
+    def _look_later(self) -> None:
+        if self._loop is not None and self._blocked and not self._looks:
+            self._looks, sent = True, self._sent
+            self._loop.soon(STUCK_SECONDS, lambda: self._look(sent))
+
+    def _look(self, sent: int) -> None:
+        self._looks = False
+        if self._socket is not None and self._blocked and self._sent == sent:
+            self.stuck()
+        else:
+            self._look_later()
 
     def _forget_first(self) -> None:
         server, data, _count = self._queue.popleft()

@@ -9,6 +9,8 @@ compressed since move with the others. Must not: touch files, or know what time 
 SUFFIXES = {"gzip": ".gz", "zstd": ".zst", "xz": ".xz", "bzip2": ".bz2"}
 #: After a log's name: what is being compressed and not complete.
 UNFINISHED = ".compressing"
+#: What is removed once all the others have been renamed: then nothing is lost by a rotation that fails.
+OLDEST = ".oldest"
 _DAY = 86400
 
 
@@ -18,17 +20,16 @@ def due(size: int, maxbytes: int) -> bool:
 
 
 def renames(name: str, backups: int, suffix: str = "") -> list[tuple[str, str | None]]:
-    """(from, to) in the order to carry out; a `from` that does not exist is skipped, a `to` of None is to be removed.
-    `suffix` is that of compressed files, if there may be some. Empty: remove `name` instead.
+    """(from, to) in the order to carry out, or to undo; a `from` that does not exist is skipped, a `to` of None is to
+    be removed. `suffix` is that of compressed files, if there may be some. Empty: remove `name` instead.
     """
     if backups <= 0:
         return []
-    pairs: list[tuple[str, str | None]] = []
     kinds = ("", suffix) if suffix else ("",)
-    if suffix:      # else the last is overwritten; of two kinds of them that is not certain
-        pairs += [(f"{name}.{backups}{kind}", None) for kind in kinds]
-    pairs += [(f"{name}.{i}{kind}", f"{name}.{i + 1}{kind}") for i in reversed(range(1, backups)) for kind in kinds]
-    return [*pairs, (name, f"{name}.1")]
+    places = [f".{i}" for i in range(1, backups + 1)] + [OLDEST]
+    pairs: list[tuple[str, str | None]] = [(f"{name}{places[i]}{kind}", f"{name}{places[i + 1]}{kind}")
+                                           for i in reversed(range(backups)) for kind in kinds]
+    return [*pairs, (name, f"{name}.1"), *((f"{name}{OLDEST}{kind}", None) for kind in kinds)]
 
 
 def boundary(every: int, local: tuple[int, ...]) -> tuple[int, int, int, int, int, int, int, int, int]:

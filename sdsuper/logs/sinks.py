@@ -20,6 +20,7 @@ Say = Callable[[str], None]
 PENDING_BYTES = 16 << 20    # what waits for a console that nobody reads; drained output of programs that end adds up
 COMPLAINT_PAUSE = 60.0      # seconds between two complaints of one sink
 REOPEN_PAUSE = 1.0          # seconds between two tries to open a file that could not be opened
+TURN_PAUSE = 60.0           # seconds between two tries to rotate a file that could not be rotated
 #: The program goes on without its log when it is one of these; anything else is a mistake that its owner should see at
 #: start.
 BEARABLE = frozenset({errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO})
@@ -52,7 +53,7 @@ class Sink:
         raise NotImplementedError
 
     def end(self) -> None:
-        """The stream has ended: nothing completes what is held back."""
+        """The writer has ended: nothing completes what is held back. Comes again where others held the pipe."""
 
     @property
     def full(self) -> bool:
@@ -92,14 +93,15 @@ class FileSink(Sink):
     `keep` for rotation by time and compression; `on_rotated` is told when there is something to compress.
     """
 
-    __slots__ = ("_begin", "_end", "_fd", "_identity", "_next_try", "_size", "backups", "every", "maxbytes", "mode",
-                 "on_rotated", "path", "suffix", "user")
+    __slots__ = ("_begin", "_end", "_fd", "_identity", "_next_try", "_next_turn", "_size", "backups", "every",
+                 "maxbytes", "mode", "on_rotated", "path", "suffix", "user")
 
     def __init__(self, path: str, maxbytes: int, backups: int, user: User | None, say: Say, mode: int = 0o644) -> None:
         super().__init__(say)
         self.path, self.maxbytes, self.backups, self.user, self.mode = path, maxbytes, backups, user, mode
         self._fd, self._size, self._identity, self._next_try = -1, 0, (0, 0), 0.0
         self.every, self.suffix = 0, ""
+        self._next_turn = 0.0                   # when it is rotated for its size at the soonest
         self._begin = self._end = 0.0           # of the period that the file is for
         self.on_rotated: Callable[[FileSink], object] = _nothing
 
@@ -144,7 +146,7 @@ class FileSink(Sink):
         except OSError as error:
             self._lose(len(data) - written, f"cannot write to {self.path}: {error.strerror}")
         self._size += written
-        if rotate.due(self._size, self.maxbytes):
+        if rotate.due(self._size, self.maxbytes) and monotonic() >= self._next_turn:
             self._rotate()
         if self.retired:
             self.close()
@@ -179,6 +181,7 @@ class FileSink(Sink):
         try:
             self._turn()
         except OSError as error:
+            self._next_turn = monotonic() + TURN_PAUSE
             self._lose(0, f"cannot rotate {self.path}: {error.strerror}")
 
     def _turn(self) -> None:

@@ -1,7 +1,9 @@
 """`python -m sdsuper.probe`: asks what the daemon wants to know over descriptor 0, as long as it lives.
 
 Promises: each question has one answer, after its time at the latest, unless it is taken back; a reason has nothing of a
-question in it but its time. Must not: read files of anybody, or write anything but answers.
+question in it but its time. What went wrong because of us is told as that: errors that no server can bring about, lack
+of what the machine has, and a time that passed while we were not there to listen. Must not: read files of anybody, or
+write anything but answers.
 """
 
 import asyncio
@@ -14,11 +16,13 @@ from concurrent.futures import ThreadPoolExecutor
 from json import loads
 from typing import Any
 
+from sdsuper.errors import LACKS
 from sdsuper.probe.web import NoAnswer, ask
 from sdsuper.probe.wire import connect_tcp, connect_unix
 
 LINE_BYTES = 16 << 20       # of a question, with certificates and data in it
 LOOKUPS = 64                # names that are looked up at the same time: one that hangs shall keep nobody waiting
+LATE = 0.5                  # seconds; when a question's time is noticed to be over later than that, we were kept busy
 
 
 def main() -> int:
@@ -53,18 +57,23 @@ class Answers:
         os._exit(0)
 
     async def _answer(self, number: int, question: dict[str, Any]) -> None:
-        seconds = question["seconds"]
+        seconds, ours, clock = question["seconds"], False, asyncio.get_running_loop().time
+        due = clock() + seconds
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout_at(due):
                 reason = await _ask(question)
         except TimeoutError:
-            reason = f"took longer than {seconds:g} seconds"
+            reason, ours = f"took longer than {seconds:g} seconds", clock() > due + LATE
+            if ours:
+                reason = "the process that asks was held up"
         except NoAnswer as error:
             reason = str(error)
+        except OSError as error:
+            reason, ours = in_words(error), error.errno in LACKS and not isinstance(error, ssl.SSLError)
         except Exception as error:
-            reason = in_words(error)
+            reason, ours = f"the process that asks failed: {type(error).__name__}", True
         self._tasks.pop(number, None)
-        self._writer.write(f"{number} {reason}\n".encode())
+        self._writer.write(f"{number}{'!' if ours else ''} {reason}\n".encode())
 
 
 async def _ask(question: dict[str, Any]) -> str:
@@ -77,7 +86,7 @@ async def _ask(question: dict[str, Any]) -> str:
     return ""
 
 
-def in_words(error: Exception) -> str:
+def in_words(error: OSError) -> str:
     """Why somebody could not be asked, without what was asked."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate: {error.verify_message}"
@@ -85,7 +94,7 @@ def in_words(error: Exception) -> str:
         return f"TLS: {error.reason or 'error'}"
     if isinstance(error, socket.gaierror):
         return f"name: {error.strerror}"
-    if isinstance(error, OSError) and error.errno:
+    if error.errno:
         return os.strerror(error.errno)
     if isinstance(error, ConnectionError):      # asyncio's own have no number
         return "the connection was reset"

@@ -1,9 +1,9 @@
 """Questions over HTTP.
 
 Promises: the status decides, as soon as it is there; no more than a little of a body is read, and that afterwards. A
-redirect on the same host is followed, five times at the most and never from https to http; one to another host is an
-answer, for the program has given it. Certificates are checked unless somebody has said otherwise. Must not: tell of a
-URL, a header or a body. Sources: RFC 9110, RFC 9112.
+redirect on the same host and port is followed, five times at the most and never from https to http; one to another is
+an answer, for the program has given it. Certificates are checked unless somebody has said otherwise. Must not: tell of
+a URL, a header or a body, or let one server keep the others waiting. Sources: RFC 9110, RFC 9112.
 """
 
 import asyncio
@@ -18,7 +18,9 @@ import h11
 from sdsuper.probe.wire import connect_tcp
 
 REDIRECTS = 5
+INTERIM = 10                # answers of a status below 200 before the one that counts
 HEAD_BYTES = 65536
+READ_BYTES = 4096           # that are looked at before it is somebody else's turn
 BODY_BYTES = 65536          # that are read at the most, so that a server hears no error for what it has just sent
 BODY_SECONDS = 1.0
 CONTEXTS_MOST = 64
@@ -46,6 +48,8 @@ async def ask(question: dict[str, Any]) -> str:
             return ""
         if (before.scheme, after.scheme) == ("https", "http"):
             raise NoAnswer("redirected from https to http")
+        if _port(after) != _port(before):
+            return ""           # somebody else may listen there, whom headers and data are not meant for
         if status == 303 or (status in (301, 302) and method == "POST"):
             method, body = "GET", b""
         url = after.geturl()
@@ -56,10 +60,15 @@ def _target(url: str, location: str) -> SplitResult:
     try:
         after = urlsplit(urljoin(url, location))
         if after.scheme in ("http", "https") and after.hostname and after.port != 0 and location.isascii():
-            return after
+            user, at, _place = urlsplit(url).netloc.rpartition("@")     # ours, wherever on this host it goes on
+            return after._replace(netloc=f"{user}{at}{after.netloc.rpartition('@')[2]}")
     except ValueError:
         pass
     raise NoAnswer("redirected to what is no URL")
+
+
+def _port(url: SplitResult) -> int:
+    return url.port or (443 if url.scheme == "https" else 80)
 
 
 async def _once(url: SplitResult, method: str, body: bytes, question: dict[str, Any]) -> tuple[int, str]:
@@ -67,7 +76,7 @@ async def _once(url: SplitResult, method: str, body: bytes, question: dict[str, 
     secure = url.scheme == "https"
     host = url.hostname or ""
     bracketed = f"[{host}]" if ":" in host else host
-    port = url.port or (443 if secure else 80)
+    port = _port(url)
     reader, writer = await connect_tcp(f"{bracketed}:{port}", _context(question) if secure else None)
     http = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
     answered = False
@@ -108,16 +117,27 @@ def _headers(url: SplitResult, host: str, method: str, body: bytes, given: list[
 
 
 async def _answer(http: h11.Connection, reader: asyncio.StreamReader) -> tuple[int, str]:
+    interim = 0
     while True:
         event = http.next_event()
         if event is h11.NEED_DATA:
-            data = await reader.read(HEAD_BYTES)
+            data = await _some(reader)
             if not data:
                 raise NoAnswer("the connection was closed without an answer")
             http.receive_data(data)
+        elif isinstance(event, h11.InformationalResponse):
+            interim += 1
+            if interim > INTERIM:
+                raise NoAnswer(f"more than {INTERIM} interim answers")
         elif isinstance(event, h11.Response):
             location = next((value for name, value in event.headers if name == b"location"), b"")
             return event.status_code, location.decode("latin-1")
+
+
+async def _some(reader: asyncio.StreamReader) -> bytes:
+    """What comes next. Others have their turn meanwhile, also if it is there already."""
+    await asyncio.sleep(0)
+    return await reader.read(READ_BYTES)
 
 
 async def _read_body(http: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -127,10 +147,10 @@ async def _read_body(http: h11.Connection, reader: asyncio.StreamReader, writer:
             while size < BODY_BYTES:
                 event = http.next_event()
                 if event is h11.NEED_DATA:
-                    http.receive_data(await reader.read(HEAD_BYTES))
-                elif isinstance(event, h11.Data):
-                    size += len(event.data)
-                else:
+                    data = await _some(reader)
+                    size += len(data)           # with what chunks are wrapped in
+                    http.receive_data(data)
+                elif not isinstance(event, h11.Data):
                     break
     except (OSError, h11.ProtocolError, TimeoutError):
         pass

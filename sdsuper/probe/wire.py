@@ -14,7 +14,8 @@ async def connect_tcp(target: str, tls: ssl.SSLContext | None = None) -> Connect
     """To `host:port`; IPv6 addresses in brackets. Raises OSError."""
     host, _colon, port = target.rpartition(":")
     host = host.strip("[]")
-    found = await asyncio.get_running_loop().getaddrinfo(host, int(port), type=SOCK_STREAM)
+    # as bytes: a name that is none is then an OSError, like one that is not known
+    found = await asyncio.get_running_loop().getaddrinfo(host.encode(), int(port), type=SOCK_STREAM)
     first: OSError | None = None
     for address in dict.fromkeys(str(place[0]) for *_kind, place in found):
         try:

@@ -58,6 +58,7 @@ class Server:
         self._bytes = self._lost = self._lost_in_all = self._said = 0
         self._finishing = self._away = self._complained = False
         self._good = 0                                      # pieces sent since the last failure
+        self._refused = 0                                   # how often: with UDP another address has its turn
         self._quiet_until, self._pause = 0.0, PAUSE
         self._socket: socket.socket | None = None
         self._count, self._told = 0, 0.0                    # done with and not told; when it was told last
@@ -69,7 +70,7 @@ class Server:
     def put(self, text: bytes, lost: int) -> None:
         """One more message; so many before it did not even come here."""
         with self._changed:
-            self._lose(lost)
+            self._lost += lost              # the server has to hear of them, the log has already
             if self._bytes + len(text) > QUEUE_BYTES:
                 self._lose(1)
                 self._count += 1
@@ -161,7 +162,7 @@ class Server:
     def _connect(self) -> None:
         if self._kind == "udp":
             found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_DGRAM)
-            family, kind, protocol, _name, place = found[0]
+            family, kind, protocol, _name, place = found[self._refused % len(found)]
             self._socket = socket.socket(family, kind, protocol)
             self._socket.connect(place)
             return
@@ -207,6 +208,7 @@ class Server:
                 self._forget(1)
                 self._lose(1)
             return True
+        self._refused += 1
         if connected and self._kind == "udp" and isinstance(error, ConnectionRefusedError):
             with self._changed:
                 self._lose(1)                                       # the one before

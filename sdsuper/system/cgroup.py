@@ -205,6 +205,10 @@ class CgroupTree:
         """How many processes are in a cgroup and in those inside it, zombies not counted."""
         return len(_pids(path))
 
+    def pids(self, path: str) -> list[int]:
+        """The processes in a cgroup and in those inside it."""
+        return _pids(path)
+
     def holds(self, path: str, pid: int) -> bool:
         """Whether a process is in a cgroup, or in one inside it."""
         return pid in _pids(path)

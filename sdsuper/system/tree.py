@@ -93,6 +93,12 @@ def kill_tree(leader: int, marker: str, reaped: bool = False) -> None:
         pass
 
 
+def is_dead(pid: int) -> bool:
+    """Whether a process is gone, or a zombie, which is in no cgroup any more."""
+    seen = _look(pid)
+    return seen is None or seen.state in "ZX"
+
+
 # ---- small parts --------------------------------------------------------------------------------------------------
 
 def _scan() -> list[Seen]:

@@ -138,13 +138,14 @@ class Tree(Source):
 
     def _forget(self, below: str) -> None:
         """A directory is gone, with all that was in it."""
-        folder = self._folders.pop(below, None)
-        if folder is None:
-            return
-        self._leave(folder)
-        self._compared(below, folder, {})
-        for name in folder.folders:
-            self._forget(f"{below}/{name}")
+        gone = [below]                      # no recursion, for directories can be nested deeply
+        while gone:
+            below = gone.pop()
+            folder = self._folders.pop(below, None)
+            if folder is not None:
+                self._leave(folder)
+                self._compared(below, folder, {})
+                gone += [f"{below}/{name}" for name in folder.folders]
 
     def _is_out(self, name: str, below: str) -> bool:
         if self._out(name) or self._out_below(below):

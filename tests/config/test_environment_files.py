@@ -159,6 +159,22 @@ def test_a_file_is_looked_at(line: str, problem: str) -> None:
     assert says(f"exitcodes=0\n{line}", files=files) == [f"5: warning: [program:x] {line.partition('=')[0]}: {problem}"]
 
 
+def test_a_long_line_of_blanks_takes_no_longer_than_its_length():
+    blanks = " " * 500_000              # minutes, if it were the square of it
+    assert variables(f"A=x{blanks}y\nB=x{blanks}# z\nC={blanks}# z\nD=#{blanks}\n") == {
+        "A": f"x{blanks}y", "B": "x", "C": "", "D": "#"}
+
+
+def test_few_lines_cannot_ask_for_all_memory():
+    lines = ["A0=s3cret-secret", *(f"A{n}={f'${{A{n - 1}}}' * 10}" for n in range(1, 12))]
+    found = parse("\n".join(lines).encode(), "/f")
+    assert found.problems[0] == (6, "the ${} of the file bring in more than 1 MiB")
+    assert sum(map(len, found.variables.values())) < 3 << 20
+    big = "x" * 300_000
+    assert variables("A=${BIG}${BIG}\n", {"BIG": big}) == {"A": big * 2}
+    assert parse(b"A=1\nB=\"${BIG}${BIG}${BIG}${BIG}\"\n", "/f", {"BIG": big}.get).problems[0][0] == 2
+
+
 def test_one_that_may_be_missing_is_missing():
     assert says("environment_file=-/no") == []
     assert says("environment_file=/x", files={"/x": "A=${WHO_KNOWS}\n"}) == []

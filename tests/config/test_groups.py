@@ -1,3 +1,4 @@
+from sdsuper.config.lifecycle import Condition, Need
 from sdsuper.config.model import (
     FcgiSocket,
     GroupKind,
@@ -108,3 +109,11 @@ def test_fcgi():
         HEAD + "[fcgi-program:f]\ncommand=f\nsocket=tcp://h:1\nsocket_mode=0700\n"
     )
     assert "2: error: [fcgi-program:f] socket: is required" in said(HEAD + "[fcgi-program:f]\ncommand=f\n")
+
+
+def test_all_that_is_said_of_one_dependency_holds():
+    text = (HEAD + f"[program:jobs]\n{CAT}[program:web]\n{CAT}depends_on=jobs?, jobs:jobs:completed\n"
+            "[group:site]\nprograms=web\ndepends_on=jobs, jobs:jobs:started\n")
+    (web,) = next(group for group in read(text).groups if group.name == "site").processes
+    assert set(web.depends.needs) == {Need("jobs", "jobs", condition, False)
+                                      for condition in (Condition.READY, Condition.COMPLETED, Condition.STARTED)}

@@ -13,6 +13,8 @@ from .fake import HEAD, one, read, says
 
 SECRET = ("https://ann:hunter2@db.example:8443/health?token=hunter2 -H 'Authorization: Bearer hunter2' "
           "-d hunter2 --ca-file /etc/ca.pem")
+EXPECTED = ("after the URL (-H 'Name: value', -d 'data', --ca-file, --cert-file, --key-file or --insecure "
+            "expected)")
 
 
 def test_without_them_nothing_is_checked():
@@ -76,8 +78,9 @@ def test_texts(text, asked):
     ("http://a -H 'secret'", "has a header that is none (-H 'Name: value' expected)"),
     ("http://a -H 'A: b\x01'", "has a header that is none (-H 'Name: value' expected)"),
     ("http://a -H 'Content-Length: 3'", "cannot set the header Content-Length"),
-    ("http://a -X POST", "does not know '-X' after a URL (-H, -d, --ca-file, --cert-file, --key-file or --insecure "
-                         "expected)"),
+    ("http://a -X POST", f"does not know word 1 {EXPECTED}"),
+    ("http://a -H X-Token: s3cret", f"does not know word 3 {EXPECTED}"),
+    ("http://127.0.0.1:99999/@x", "cannot read 'http://x' as a URL (http://host:port/path in ASCII expected)"),
     ("https://a --cert-file /x", "--cert-file and --key-file go together"),
     ("https://a --ca-file ca.pem", "cannot read 'ca.pem' as a file (absolute path expected)"),
     ("tcp://a", "cannot read 'tcp://a' as a check (tcp://host:port expected)"),
@@ -87,6 +90,28 @@ def test_texts(text, asked):
 def test_what_is_no_check(text, problem):
     with pytest.raises(ValueError, match=f"^{re.escape(problem)}$"):
         probe(text)
+
+
+@pytest.mark.parametrize("text", [
+    "http://user:s3cr/et@h/", "http://user:s3cr?et@h/", "http://user:s3cr#et@h/", "http://user:s3cr[et@h/",
+    "http://user:s3cr et@h/", "http://user:'s3cr et'@h/", "http://user:s3crü@h/", "http://user:s3cr@h:99999/",
+    "http://h:0/?s3cr", "http://h/ü -H 'A: s3cr'", "http://h/ -H A: s3cr", "http://h/ -H A: -s3cr",
+    "http://h/ -HA:s3cr",
+    "http://h/ --header=s3cr", "http://h/ -H 's3cr'", "tcp://u:s3cr@h:5", "tcp://u:s3cr et@h:5", "tcp://h:5?s3cr",
+    "tcp://h:5 -H 'A: s3cr'", "unix://u:s3cr@x",
+])
+def test_no_error_tells_a_secret(text):
+    with pytest.raises(ValueError, match="expected") as caught:
+        probe(text)
+    assert "s3cr" not in str(caught.value)
+    (said,) = says(f"exitcodes=0\nliveness_check_script=x\nliveness_check_failure_action={text}".replace("%", "%%"))
+    assert "s3cr" not in said
+
+
+@pytest.mark.parametrize("text", ["http://u:p%2Fa@h:8080/a@b?c", "http://h/@x", "https://u@v:p:q@[::1]/"])
+def test_what_is_shown_has_the_place_and_the_path(text):
+    assert probe(text).target == text
+    assert shown(text) == {"u": "http://h:8080/a@b?…", "h": "http://h/@x"}.get(text[7], "https://[::1]/")
 
 
 @pytest.mark.parametrize(("line", "problem"), [

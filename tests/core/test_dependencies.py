@@ -284,13 +284,50 @@ def test_a_stop_waits_for_one_that_is_slow() -> None:
     assert made.told()[-2:] == ["db STOPPING", "db!"]
 
 
-def test_a_start_takes_back_a_stop_that_waits() -> None:
+def test_a_start_meanwhile_comes_after_the_stop() -> None:
     made = up(site(Lost.STOP), "web")
     made.obedient = False
     made.feed("db", Stop())
     made.feed("db", Start())
+    assert made.state("db") is RUNNING
+    made.obedient = True
     made.exit("web")
-    assert (made.state("db"), made.state("web")) == (RUNNING, STOPPED)
+    assert made.told()[-3:] == ["db!", "db STOPPED", "db STARTING"]
+    assert made.state("web") is STOPPED
+
+
+def test_one_that_pulls_up_what_is_about_to_stop_is_not_forgotten() -> None:
+    made = up(Site(db=policy(startsecs=0), web=policy(depends=needs("db", lost=Lost.STOP)),
+                   worker=policy(depends=needs("db"))), "web")
+    made.obedient = False
+    made.feed("db", Stop())
+    made.feed("worker", Start())
+    assert made.waits("worker")
+    made.obedient = True
+    made.exit("web")
+    assert not made.waits("worker") and made.slot("db").process.run == 2
+
+
+def test_a_stop_for_good_is_not_undone_by_one_for_a_while() -> None:
+    made = up(Site(x=policy(), db=policy(depends=needs("x", lost=Lost.RESTART)),
+                   web=policy(depends=needs("db", lost=Lost.STOP))), "web")
+    made.obedient = False
+    made.feed("db", Stop())
+    made.exit("x", 1)
+    made.obedient = True
+    made.exit("web")
+    made.wait(10)
+    assert made.state("db") is STOPPED
+
+
+def test_a_stop_that_waits_for_who_needs_it_no_more_goes_on() -> None:
+    made = up(site(Lost.STOP), "web")
+    made.obedient = False
+    made.feed("db", Stop())
+    made.roster.set_process("web", policy(name="web"))
+    made.queue += made.roster.following()
+    made.run()
+    assert made.state("db") is STOPPING
 
 
 def test_one_that_comes_back_does_so_after_the_other_has_gone() -> None:

@@ -132,6 +132,15 @@ def test_what_has_not_changed_goes_on_after_a_reload() -> None:
     assert not desk.table and desk.table.next(desk.keys[0]) == 0
 
 
+def test_a_reload_right_after_the_clock_was_set_back_hides_nothing() -> None:
+    daily, every = cron("0 3 * * *"), cron("@every 90s")
+    desk = Desk(daily, every, now=BASE + 365 * DAY)
+    desk.set(-365 * DAY)
+    desk.table.set(list(zip(desk.keys, (daily, every), strict=True)), desk.now, desk.steady)
+    assert desk.table.next(KEY) == BASE + 3 * HOUR and desk.table.next(desk.keys[1]) == BASE + 90
+    assert 3 * HOUR in [planned for _told, planned in desk.wait(4 * HOUR)]
+
+
 def test_jitter_comes_later_and_for_everybody_at_another_time() -> None:
     desk = Desk(*[cron("0 3 * * *", jitter=600)] * 20)
     found = desk.wait(DAY)

@@ -219,3 +219,47 @@ def test_a_circle_in_a_new_configuration_changes_nothing(start: Start) -> None:
     with pytest.raises(Refusal, match="is a circle: "):
         daemon.call("Update")
     assert daemon.pids() == before
+
+
+CHANGED = """
+[program:a]
+command=sleep {seconds}
+priority=1
+startsecs=0
+depends_on=b
+[program:b]
+command=sleep {seconds}
+priority=2
+startsecs=0
+"""
+GOES = """depends_on=g
+[program:g]
+command=sleep 1003
+priority=3
+startsecs=0
+"""
+
+
+def test_an_update_starts_nothing_before_all_is_as_it_will_be(start: Start) -> None:
+    daemon = start(CHANGED.replace("{seconds}", "1001") + GOES)
+    daemon.wait_state("a", "RUNNING")
+    daemon.call("Stop", name="all")
+    daemon.write(CHANGED.replace("{seconds}", "1002"))
+    daemon.call("Update")
+    for name in ("a", "b"):
+        pid = daemon.wait_state(name, "RUNNING")["pid"]
+        assert Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\x001002\x00", "with its new options"
+    assert set(daemon.processes()) == {"a", "b"} and daemon.log.count("spawned: 'g'") == 1
+
+
+def test_who_is_up_at_the_end_is_the_last_that_was(start: Start, tmp_path: Path) -> None:
+    """A program on its way down, to come back, does not come back when the daemon ends meanwhile."""
+    (tmp_path / "slow.py").write_text(SCRIPT)
+    daemon = start("[program:db]\ncommand=sleep 1000\nstartsecs=0\npriority=900\n"
+                   "[program:web]\ncommand={python} {dir}/slow.py\nstartsecs=0\npriority=1\ndepends_on=db\n"
+                   "depends_lost=restart\n")
+    daemon.wait(lambda: (daemon.directory / "up").exists(), "web is up")
+    os.kill(daemon.status("db")["pid"], 9)
+    daemon.wait(lambda: daemon.status("web")["state"] == "STOPPING", "web goes down")
+    assert daemon.stop() == 0
+    assert daemon.spawned.count("web") == 1

@@ -64,7 +64,8 @@ def test_a_reload_makes_it_essential(start: Start) -> None:
     daemon.wait_state("job", "EXITED")
     daemon.write(f"{WEB}{job}essential=true\n")
     daemon.call("Update")
-    assert daemon.status("web")["state"] == "RUNNING", "what was over before is no news"
+    daemon.wait_log("job is essential now, but was over before, EXITED: the daemon goes on")
+    assert daemon.status("web")["state"] == "RUNNING"
     daemon.call("Start", name="job", wait=False)
     daemon.status_at_end = 4
     assert daemon.process.wait(20) == 4

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import time
 
 from tests.engine.conftest import Start
 
@@ -77,6 +78,24 @@ def test_the_end_of_the_daemon_waits_for_the_last_hooks(start: Start) -> None:
     daemon.wait_state("web", "RUNNING")
     assert daemon.stop() == 0
     assert daemon.text("trace") == "done\n"
+
+
+def test_a_hook_after_the_start_ends_with_the_process(start: Start) -> None:
+    daemon = start("[program:web]\ncommand=sleep 1000\nstartsecs=0\n"
+                   "post_start_hook=sh -c 'echo $$ >{dir}/pid; exec sleep 50'")
+    daemon.wait(lambda: daemon.text("pid").endswith("\n"), "the hook runs")
+    pid = int(daemon.text("pid"))
+    assert daemon.result("Stop", "web")[0] == "SUCCESS"
+    daemon.wait(lambda: not os.path.exists(f"/proc/{pid}"), "the hook is gone")
+
+
+def test_the_end_of_the_daemon_does_not_wait_for_a_hook_after_a_start(start: Start) -> None:
+    daemon = start("[program:web]\ncommand=sleep 1000\nstartsecs=0\n"
+                   "post_start_hook=sh -c 'echo $$ >{dir}/pid; exec sleep 50'")
+    daemon.wait(lambda: daemon.text("pid").endswith("\n"), "the hook runs")
+    pid, begun = int(daemon.text("pid")), time.monotonic()
+    assert daemon.stop() == 0
+    assert time.monotonic() - begun < 30 and not os.path.exists(f"/proc/{pid}")
 
 
 def test_the_next_start_waits_for_the_last_hook(start: Start) -> None:

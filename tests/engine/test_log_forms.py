@@ -51,6 +51,18 @@ def test_dates_prefixes_and_json(start: Start) -> None:
                      "break": "eof"}
 
 
+def test_the_last_words_while_a_grandchild_holds_the_pipe(start: Start, directory: Path) -> None:
+    os.mkfifo(directory / "go")
+    daemon = start("[program:web]\ncommand=sh -c '(read x <{dir}/go; echo later) & printf \"last words\"; exit 0'\n"
+                   "startsecs=0\nautorestart=false\nstdout_logfile={dir}/out\nstdout_logfile_format=json\n")
+    daemon.wait_state("web", "EXITED")
+    (found,) = map(json.loads, daemon.text("out").splitlines())
+    assert (found["message"], found["break"]) == ("last words", "eof")
+    (directory / "go").write_text("\n")
+    daemon.wait(lambda: daemon.text("out").endswith('"message":"later"}\n'), "what comes later is a line of its own")
+    assert daemon.text("out").count("\n") == 2
+
+
 def test_a_console_has_the_form_and_events_the_bytes(start: Start, directory: Path) -> None:
     listener = directory / "listener"
     listener.write_text("import sys\nwhile True:\n    sys.stdout.write('READY\\n'); sys.stdout.flush()\n"
@@ -311,6 +323,48 @@ def test_what_a_crash_has_left(start: Start, directory: Path) -> None:
     rotate(daemon)
     daemon.wait(lambda: logs(daemon) == {"out", "out.1.gz", "out.2.gz"}, "both")
     assert [unpacked(directory / f"out.{n}.gz") for n in (1, 2)] == [b"new\n", b"one\n"]
+
+
+def test_one_that_gets_nowhere(start: Start) -> None:
+    """Its user can stop it, and the logs of others wait. The daemon has less patience here."""
+    script = ("import runpy, sys; from sdsuper.engine import compressing; compressing.LOOK_SECONDS = 0.5; "
+              "sys.argv = sys.argv[3:]; runpy.run_module('sdsuper', run_name='__main__')")
+    daemon = start(DOWN + DOWN.replace("web", "other").replace("/out", "/other"), before=(sys.executable, "-c", script))
+    big(daemon)
+    (daemon.directory / "other").write_text("other\n")
+    held(daemon)
+    rotate(daemon, "other")
+    daemon.wait_log("gzip got nowhere for 0.5 seconds, and was killed; it is tried again with the next rotation")
+    daemon.wait(lambda: (daemon.directory / "other.1.gz").exists(), "the other one is compressed")
+    assert logs(daemon) == {"out", "out.1"}
+
+
+@pytest.fixture
+def home(directory: Path) -> Path:
+    """A directory of nobody's."""
+    made = directory / "home"
+    made.mkdir()
+    os.chown(made, 65534, 65534)
+    return made
+
+
+@pytest.mark.parametrize("trick", ["link", "source"])
+def test_a_user_makes_no_file_for_root(start: Start, home: Path, trick: str) -> None:
+    """He may rename root's files in his directory, and link the result into another one."""
+    daemon = start(DOWN.replace("{dir}/out", "{dir}/home/out") + "user=nobody\n", main={"api_user": "daemon"})
+    (home / "out").write_bytes(os.urandom(30 << 20))
+    os.chown(home / "out", 65534, 65534)
+    group = held(daemon)
+    linked = home / "linked"
+    if trick == "source":
+        os.chown(home / "out.1", 0, 0)
+    else:
+        os.link(home / "out.compressing", linked)
+    os.killpg(group, signal.SIGCONT)
+    daemon.wait_log("belongs to uid 0;" if trick == "source" else "has more than one name (hard link)")
+    daemon.wait(lambda: not (home / "out.compressing").exists(), "the result is removed")
+    assert {path.name for path in home.iterdir()} - {"linked"} == {"out", "out.1"}
+    assert trick == "source" or (linked.stat().st_uid, linked.stat().st_mode & 0o777) == (65534, 0o600)
 
 
 def test_it_is_the_owner_who_compresses(start: Start, directory: Path) -> None:

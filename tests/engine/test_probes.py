@@ -6,6 +6,8 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from json import dumps
 from pathlib import Path
 
 import pytest
@@ -126,12 +128,27 @@ def test_redirects_on_one_host_are_followed(house: House) -> None:
         assert [head.split(" ")[0] for head in there.heads] == ["POST", "GET", "POST", "POST"]
 
 
+def test_another_port_of_the_host_is_told_nothing(house: House) -> None:
+    with web() as other, web(lambda _path: redirect(f"{other.url}/x", 307)) as there:
+        assert house.ask(f"{there.url} -H 'X-Token: hunter2' -d hunter2") == "", "the program has answered"
+        assert len(there.heads) == 1 and not other.heads
+
+
+def test_the_password_goes_along_on_one_host_and_port(house: House) -> None:
+    places = ["/relative"]
+    with web(lambda path: OK if path == "/end" else redirect(places.pop(0))) as there:
+        places += [f"{there.url}/absolute", f"{there.url.replace('://', '://eve:x@')}/end"]
+        assert house.ask(there.url.replace("://", "://ann:se%20cret@")) == ""
+    assert [head.count("Basic YW5uOnNlIGNyZXQ=") for head in there.heads] == [1, 1, 1, 1]
+
+
 @pytest.mark.parametrize(("answer", "reason"), [
     (b"", "the connection was closed without an answer"),
     (b"HTTP/1.1 200", "the connection was closed without an answer"),
     (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "the answer is no HTTP"), (b"\0" * 100000, "the answer is no HTTP"),
     (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 100000, "the answer is no HTTP"),
-    (b"HTTP/1.1 100 Go on\r\n\r\n" + OK, ""), (b"HTTP/1.0 200 OK\r\n\r\nold", ""),
+    (b"HTTP/1.1 100 Go on\r\n\r\n" * 10 + OK, ""),
+    (b"HTTP/1.1 100 Go on\r\n\r\n" * 11 + OK, "more than 10 interim answers"), (b"HTTP/1.0 200 OK\r\n\r\nold", ""),
 ])
 def test_what_is_no_answer(house: House, answer: bytes, reason: str) -> None:
     with web(lambda _path: answer) as there:
@@ -166,6 +183,77 @@ def test_who_dribbles_is_waited_for_no_longer_than_said(house: House) -> None:
             "took longer than 0.5 seconds", "the answer is no HTTP")
         ends.set()
         thread.join()
+
+
+@contextmanager
+def flood(beginning: bytes, piece: bytes) -> Iterator[str]:
+    """The URL of a server that never ends its answer."""
+    ends = threading.Event()
+
+    def pour(connection: socket.socket) -> None:
+        connection.settimeout(5)
+        with connection, suppress(OSError):
+            connection.sendall(beginning)
+            while not ends.is_set():
+                connection.sendall(piece * 4096)
+
+    def accept() -> None:
+        while not ends.is_set():
+            with suppress(TimeoutError):
+                threads.append(threading.Thread(target=pour, args=(server.accept()[0],)))
+                threads[-1].start()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.05)
+        threads = [threading.Thread(target=accept)]
+        threads[0].start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}/"
+        finally:
+            ends.set()
+            for thread in threads:
+                thread.join()
+
+
+@pytest.mark.parametrize(("beginning", "piece", "reason"), [
+    (b"", b"HTTP/1.1 100 \r\n\r\n", "more than 10 interim answers"),
+    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", ""),
+])
+def test_who_never_ends_keeps_nobody_waiting(house: House, beginning: bytes, piece: bytes, reason: str) -> None:
+    with flood(beginning, piece) as url, web() as there:
+        assert house.ask(there.url) == ""
+        asked = [house.begin(url, 20) for _ in range(12)]
+        _question, victim = house.begin(there.url, 10)
+        turn_until(house.loop, lambda: victim and all(found for _question, found in asked))
+    assert victim[0].ok and {found[0].reason for _question, found in asked} == {reason}
+
+
+def test_a_time_that_passed_while_the_process_was_held_up_is_no_fault_of_the_program(house: House) -> None:
+    with web(lambda path: OK if path == "/" else None) as there:
+        assert house.ask(there.url) == ""
+        _question, found = house.begin(f"{there.url}/never", 0.3)
+        turn_until(house.loop, lambda: there.heads[1:])
+        os.kill(house.pid, signal.SIGSTOP)
+        try:
+            over = time.monotonic() + 1.5
+            turn_until(house.loop, lambda: time.monotonic() > over)
+        finally:
+            os.kill(house.pid, signal.SIGCONT)
+        turn_until(house.loop, lambda: found)
+        assert (found[0].lack, found[0].reason) == (True, "the process that asks was held up")
+        assert house.ask(f"{there.url}/never", 0.3) == "took longer than 0.3 seconds"
+
+
+def test_a_name_that_is_none_is_a_bad_answer_and_an_error_of_ours_is_not(house: House) -> None:
+    assert house.ask("http://a..b/").startswith("name: ") and house.ask("tcp://a..b:1").startswith("name: ")
+    found: list[ErrandResult] = []
+    broken = Question(house.probes, 1000, found.append)
+    broken.line = dumps({"number": 1000, "seconds": 5, "kind": "http", "target": "http://127.0.0.1:99999/",
+                         "headers": [], "insecure": False}).encode() + b"\n"
+    house.probes._open[1000] = broken
+    house.probes._send(broken)
+    turn_until(house.loop, lambda: found)
+    assert (found[0].lack, found[0].reason) == (True, "the process that asks failed: ValueError")
 
 
 @pytest.mark.parametrize("body", ["huge", "hung"])

@@ -74,6 +74,7 @@ def test_a_user_may_send_to_it(start: Start, notifier: str) -> None:
     daemon.wait_state("web", "RUNNING")
     folder = Path(f"{daemon.socket}.notify")
     (path,) = folder.iterdir()
+    assert len(path.name) == 12, "nobody can guess it"
     assert (folder.stat().st_mode & 0o7777, path.stat().st_mode & 0o7777) == (0o711, 0o666)
     daemon.call("Stop", name="web")
     daemon.wait(lambda: not list(folder.iterdir()), "the socket is gone with the run")
@@ -300,6 +301,28 @@ def test_what_an_earlier_run_has_left_is_not_believed(start: Start, forker: str,
     (tmp_path / "old.pid").write_text(f"{os.getpid()}\n")
     daemon = start(f"{forker} 0.3")
     assert daemon.wait_state("old", "RUNNING")["pid"] not in (0, os.getpid())
+
+
+def test_a_process_with_a_parent_of_its_own_is_none_that_could_be_followed(start: Start) -> None:
+    """Nobody would tell the daemon of its end, and its pid could be somebody else's one day (mysqld_safe's way)."""
+    daemon = start("[program:old]\ntype=forking\npidfile={dir}/old.pid\nready_timeout=1\nstartretries=0\n"
+                   "command=sh -c 'rm -f {dir}/old.pid; setsid sh -c \"sleep 900 & echo \\$! >{dir}/old.pid; wait\" & "
+                   "until test -s {dir}/old.pid; do sleep 0.05; done'")
+    daemon.wait_state("old", "FATAL")
+    assert "entered RUNNING" not in daemon.log
+    daemon.wait(lambda: daemon.status("old")["leftovers"] == 0, "nothing is left")
+
+
+def test_a_stop_before_its_pidfile_is_there_is_gentle(start: Start) -> None:
+    daemon = start("[program:old]\ntype=forking\npidfile={dir}/old.pid\nstopwaitsecs=60\n"
+                   "command={python} -c \"import os,signal,time;os.fork() and os._exit(0);os.setsid();"
+                   "signal.signal(15,lambda *_:(open('{dir}/term','w').write('x'),os._exit(0)));"
+                   "open('{dir}/up','w').write('x');time.sleep(900)\"")
+    daemon.wait(lambda: daemon.text("up"), "it is in the background")
+    pid = daemon.status("old")["pid"]
+    daemon.wait(lambda: not os.path.exists(f"/proc/{pid}"), "the command has ended")
+    assert daemon.result("Stop", "old")[0] == "SUCCESS"
+    assert daemon.text("term") == "x" and "killing what" not in daemon.log
 
 
 def test_a_pidfile_that_is_a_link_is_not_followed(start: Start, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+import sys
 import time
 from pathlib import Path
 
@@ -131,6 +132,21 @@ def test_datagrams_that_are_refused(start: Start) -> None:
         daemon.wait_log(f"udp:127.0.0.1:{port}: is reached again")
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_name_with_two_addresses(start: Start, directory: Path, host: str) -> None:
+    """Whichever of them comes first, and refuses."""
+    (directory / "hosts").write_text("127.0.0.1 localhost two.test\n::1 localhost two.test\n")
+    own_hosts = ("unshare", "-m", "sh", "-c", f'mount --bind {directory}/hosts /etc/hosts && exec "$@"', "sh")
+    with server("udp", host=host) as there:
+        daemon = start(cat(f"syslog @udp:two.test:{there.port}"), before=own_hosts)
+
+        def comes() -> bool:
+            say(daemon, "more")
+            return there.texts.count("more") > 1
+
+        daemon.wait(comes, "they arrive", 30)
+
+
 def test_a_server_that_is_restarted(start: Start) -> None:
     with server("tcp") as there:
         daemon = start(cat(there.target))
@@ -211,6 +227,34 @@ def test_what_it_had_when_it_was_killed_is_counted(start: Start) -> None:
     with server("tcp", port) as there:
         arrives(daemon, there, "5 messages were lost", "six")
         assert (there.messages[0].facility, there.messages[0].severity) == (5, 4)
+        daemon.stop()
+    assert "in the end" not in daemon.log                   # the five were told already
+
+
+def test_what_it_had_when_it_hung_at_the_end_is_told(start: Start) -> None:
+    port = free_port()
+    daemon = start(cat(f"syslog @tcp:127.0.0.1:{port}"))
+    say(daemon, "one")
+    daemon.wait_log("cannot be reached: ")
+    os.kill(relay(daemon), signal.SIGSTOP)
+    assert daemon.stop() == 0
+    assert f"syslog: tcp:127.0.0.1:{port}: 1 messages are lost at most" in daemon.log
+
+
+def test_a_process_that_hangs(start: Start, directory: Path) -> None:
+    """The daemon has less patience here."""
+    (directory / "count").write_text(COUNT)
+    script = ("import runpy, sys; from sdsuper.logs import remote; remote.STUCK_SECONDS = 0.5; "
+              "sys.argv = sys.argv[3:]; runpy.run_module('sdsuper', run_name='__main__')")
+    with server("tcp") as there:
+        daemon = start(cat(there.target).replace("command=cat", "command={python} {dir}/count"),
+                       before=(sys.executable, "-c", script))
+        say(daemon, "1")
+        arrives(daemon, there, "line 0")
+        os.kill(relay(daemon), signal.SIGSTOP)
+        say(daemon, "20000")
+        daemon.wait_log("the process for syslog servers takes nothing: killing it")
+        daemon.wait(lambda: there.texts[-1] == "line 19999", "the rest arrives", 30)
 
 
 def test_the_last_words_of_a_daemon(start: Start) -> None:

@@ -71,6 +71,32 @@ def test_kill_makes_room(start: Start) -> None:
     daemon.wait_log("stopped: long (terminated by SIGTERM)")
 
 
+def test_kill_leaves_a_failed_start_to_its_next_try(start: Start) -> None:
+    daemon = start("[program:bad]\ncommand=/no/such/file\nautostart=true\nstartretries=20\nrestartpause=60\n"
+                   "cron=* * * * * *\ncron_overlap=kill\n")
+    daemon.wait_log("skipped, for it is BACKOFF and starts again by itself")
+    assert not lines(daemon, "stopping and starting it")
+
+
+def test_a_start_that_waits_is_dropped_when_it_is_disabled(start: Start) -> None:
+    daemon = start(f"[program:long]\ncommand=/bin/sh -c 'while ! test -e {{dir}}/go; do sleep 0.05; done'\n{JOB}"
+                   "cron=* * * * * *\ncron_overlap=queue\n")
+    daemon.wait_log("it starts when it has ended, for it is still RUNNING")
+    daemon.call("Disable", name="long")
+    (daemon.directory / "go").touch()
+    daemon.wait_log("cron of long: the start that waited is dropped, for it is disabled")
+    assert daemon.spawned == ["long"]
+
+
+def test_a_start_that_waits_is_not_made_while_the_daemon_ends(start: Start) -> None:
+    daemon = start("[program:long]\ncommand=sh -c 'trap \"exit 0\" USR1; trap \"\" TERM; "
+                   f"while :; do sleep 0.05; done'\nstopsignal=USR1\n{JOB}cron=* * * * * *\ncron_overlap=queue\n")
+    daemon.wait_log("it starts when it has ended, for it is still RUNNING")
+    daemon.signal(signal.SIGTERM)
+    assert daemon.process.wait(20) == 0
+    assert not lines(daemon, "starting it, for it has ended") and daemon.spawned == ["long"]
+
+
 def test_a_reload_takes_the_schedule_away_and_gives_another(start: Start) -> None:
     text = "[program:keep]\ncommand=sleep 1000\n"
     daemon = start(f"{text}[program:job]\ncommand=/bin/true\n{JOB}cron=@every 1s\n")

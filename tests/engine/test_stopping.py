@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sdsuper.system.cgroup import own_directories
 from tests.engine.conftest import Daemon, Start
 
 #: Ignores SIGTERM and says so.
@@ -79,6 +80,17 @@ def test_the_stop_signal_goes_to_the_leader_or_to_the_group(start: Start, tracki
     daemon.wait(lambda: daemon.status("alone")["leftovers"] == 1)
     os.kill(alone, signal.SIGKILL)
     daemon.wait(lambda: daemon.status("alone")["leftovers"] == 0)
+
+
+def test_what_outlives_its_shell_for_a_moment_leaves_no_cgroup(start: Start) -> None:
+    daemon = start("[program:web]\ncommand=sh -c 'while :; do echo x; sleep 0.1; done'\nstdout_logfile={dir}/out\n"
+                   "startsecs=0\n")
+    daemon.wait(lambda: daemon.text("out"), "the shell is at it")
+    (place,) = own_directories(Path("/proc/self/mountinfo").read_text(),
+                               Path(f"/proc/{daemon.pids()['web']}/cgroup").read_text())
+    assert place.endswith("/web:web.1") and Path(place).is_dir()
+    daemon.stop()
+    assert not Path(place).exists()
 
 
 #: Makes grandchildren of all kinds and writes their pids: a plain one, one in a session of its own, and one that is

@@ -1,6 +1,7 @@
 """Programs that have to say that they are alive."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -78,11 +79,11 @@ def test_a_program_may_call_the_watchdog_itself(start: Start, directory: Path) -
 
 
 def test_a_program_may_want_another_time(start: Start, directory: Path) -> None:
-    daemon = start(dog(1000, "quiet WATCHDOG_USEC=300000", "liveness_check_failure_action=stop"))
+    daemon = start(dog(1000, "quiet WATCHDOG_USEC=1500000", "liveness_check_failure_action=stop"))
     daemon.wait(lambda: healthy(daemon), "it is well")
     (directory / "stop").touch()
     daemon.wait_state("web", "STOPPED")
-    assert "no sign of life for 0.3 seconds" in daemon.log
+    assert "no sign of life for 1.5 seconds" in daemon.log
 
 
 def test_a_ready_that_nobody_has_asked_for_changes_nothing(start: Start) -> None:
@@ -104,6 +105,56 @@ def test_a_frozen_program_need_not_say_anything(start: Start, directory: Path) -
     count = daemon.text("clock").count("\n")
     daemon.wait(lambda: daemon.text("clock").count("\n") > count + 12, "more than its time passes again")
     assert daemon.pids()["web"] == pid and "watchdog" not in daemon.log
+
+
+def test_one_that_is_thawed_has_its_whole_time(start: Start, directory: Path) -> None:
+    daemon = start(dog(4, options="liveness_check_failure_action=none"))
+    daemon.wait(lambda: healthy(daemon), "it is well")
+    daemon.faults("Freeze", "web")
+    frozen = time.monotonic()
+    (directory / "stop").touch()                    # it is silent when it is thawed
+    daemon.wait(lambda: time.monotonic() > frozen + 3, "most of its time passes")
+    daemon.call("Thaw", name="web")
+    thawed = time.monotonic()
+    daemon.wait(lambda: daemon.status("web")["health"] == "unhealthy", "its time is over")
+    assert time.monotonic() - thawed > 3.5
+
+
+def test_what_a_program_wants_does_not_keep_the_daemon_busy(start: Start, directory: Path) -> None:
+    daemon = start(dog(1000, "quiet WATCHDOG_USEC=1", "liveness_check_failure_action=signal WINCH"))
+    daemon.wait(lambda: healthy(daemon), "it is well")
+    (directory / "stop").touch()
+    daemon.wait(lambda: daemon.status("web")["health"] == "unhealthy", "its time is over")
+    barked = time.monotonic()
+    assert daemon.status("web")["description"].endswith("no sign of life for 1 seconds (watchdog)")
+    daemon.wait(lambda: time.monotonic() > barked + 3, "it would bark again")
+    assert daemon.log.count("sending SIGWINCH to web") == 1
+
+
+def test_a_flood_of_calls_is_one_action(start: Start, directory: Path) -> None:
+    (directory / "dog.py").write_text(DOG.replace("time.sleep(1000)", "end.send(b'WATCHDOG=1')"))
+    daemon = start(dog(1000, "trigger", "liveness_check_failure_action=signal WINCH"))
+    daemon.wait(lambda: healthy(daemon), "it is well")
+    (directory / "stop").touch()
+    daemon.wait_log("sending SIGWINCH to web: the program has called the watchdog")
+    called = time.monotonic()
+    daemon.wait(lambda: time.monotonic() > called + 2.5, "it calls on")
+    assert daemon.log.count("sending SIGWINCH to web") == 1
+    assert daemon.log.count("web is unhealthy") <= (time.monotonic() - called) + 2
+
+
+def test_one_that_a_reload_takes_away_does_not_bark(start: Start, directory: Path) -> None:
+    daemon = start(dog(2, options="liveness_check_failure_action=none"))
+    daemon.wait(lambda: healthy(daemon), "it is well")
+    (directory / "stop").touch()
+    daemon.wait(lambda: daemon.status("web")["health"] == "unhealthy", "its time is over")
+    pid = daemon.pids()["web"]
+    daemon.write(dog(0, options="liveness_check_failure_action=restart"))
+    daemon.call("Update")
+    daemon.wait(lambda: "unhealthy" not in daemon.status("web")["description"], "it is forgotten")
+    taken = time.monotonic()
+    daemon.wait(lambda: time.monotonic() > taken + 3, "more than its time passes")
+    assert daemon.pids()["web"] == pid and "stopping it" not in daemon.log
 
 
 def test_a_socket_and_a_descriptor_can_be_given_together(start: Start) -> None:

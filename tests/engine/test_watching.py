@@ -294,6 +294,66 @@ def test_never_starts_what_is_down(start: Start, directory: Path) -> None:
     restarted(daemon, pid)
 
 
+@pytest.mark.parametrize("options", [
+    "pre_start_hook=/bin/sh -c 'date +%%N > {dir}/tree/stamp; sleep 0.6'\n",
+    "post_stop_hook=/bin/sh -c 'date +%%N > {dir}/tree/stamp; sleep 0.6'\n"])
+def test_what_a_hook_changes_before_the_child_is_no_reason(start: Start, directory: Path, options: str) -> None:
+    (directory / "tree").mkdir()
+    daemon = start(SENTINEL + tree_of() + options)
+    pid = ready(daemon)
+    nothing_happens(daemon)
+    (directory / "tree/x").write_text("x")
+    pid = restarted(daemon, pid)
+    nothing_happens(daemon)
+    assert daemon.status("web")["pid"] == pid and (directory / "tree/stamp").exists()
+
+
+def test_what_a_hook_changes_that_fails_is_no_reason_to_try_at_once(start: Start, directory: Path) -> None:
+    (directory / "tree").mkdir()
+    daemon = start(SENTINEL + tree_of() + "restartpause=1000\n"
+                   "pre_start_hook=/bin/sh -c 'date +%%N > {dir}/tree/stamp; exit 1'\n")
+    daemon.wait_state("web", "BACKOFF")
+    nothing_happens(daemon)
+    assert daemon.status("web")["state"] == "BACKOFF"
+
+
+def test_who_is_depended_on_comes_back(start: Start, directory: Path) -> None:
+    (directory / "tree").mkdir()
+    daemon = start(tree_of() + "[program:app]\ncommand=/bin/sleep 1000\nstartsecs=0\ndepends_on=web\n"
+                   "depends_lost=restart\npre_stop_hook=sleep 0.5\n")
+    daemon.wait_state("app", "RUNNING")
+    app, pid = daemon.status("app")["pid"], ready(daemon)
+    (directory / "tree/x").write_text("x")
+    restarted(daemon, pid)
+    restarted(daemon, app, "app")
+
+
+def test_a_name_is_one_line(start: Start, directory: Path) -> None:
+    (directory / "tree").mkdir()
+    daemon = start(tree_of())
+    ready(daemon)
+    (directory / "tree" / "x\nforged: line").write_text("x")
+    daemon.wait_log(r"tree/x\nforged: line has changed")
+
+
+def test_an_update_lets_no_second_command_run(start: Start, directory: Path) -> None:
+    (directory / "tree").mkdir()
+    command = ("restart_cmd_when_file_changed=/bin/sh -c 'echo run >> {dir}/ran; "
+               "until test -e {dir}/go; do sleep 0.1; done'\n")
+    daemon = start(SENTINEL + tree_of() + command)
+    ready(daemon)
+    (directory / "tree/x").write_text("x")
+    daemon.wait(lambda: daemon.text("ran") == "run\n", "the command runs")
+    daemon.write(SENTINEL + tree_of().replace("restart_delay=0.3", "restart_delay=0.2") + command)
+    daemon.call("Update")
+    daemon.wait(lambda: watched(daemon), "directories are watched")
+    (directory / "tree/x").write_text("y")
+    nothing_happens(daemon)
+    assert daemon.text("ran") == "run\n"
+    (directory / "go").touch()
+    daemon.wait(lambda: daemon.text("ran") == "run\nrun\n", "what has waited follows")
+
+
 def test_backoff_is_tried_at_once(start: Start, directory: Path) -> None:
     app = script(directory / "app", "exit 1")
     daemon = start(f"[program:web]\ncommand={app}\nstartsecs=1\nrestartpause=1000\nrestart_delay=0.2\n"

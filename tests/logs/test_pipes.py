@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from sdsuper.config.model import Form
 from sdsuper.logs import pipes
+from sdsuper.logs.forms import FormedSink
 from sdsuper.logs.pipes import Pump, Stream
 from sdsuper.logs.sinks import ConsoleSink, FileSink, Sink
 from sdsuper.logs.syslog import SyslogSink
@@ -189,6 +191,19 @@ def test_drained_while_a_grandchild_holds_the_pipe(all_pipes: Pipes) -> None:
     all_pipes.until(lambda: sink.data.endswith(b"later"))
     os.close(holder)
     all_pipes.until(lambda: all_pipes.ended)
+
+
+def test_the_last_words_are_a_line_while_a_grandchild_holds_the_pipe(all_pipes: Pipes) -> None:
+    sink = Kept()
+    _stream, end = all_pipes.add(FormedSink(sink, Form(prefix="web:"), {}))
+    os.write(end, b"last words")
+    all_pipes.pump.drain(all_pipes.streams[-1])
+    assert sink.data == b"web: last words\n"
+    all_pipes.pump.drain(all_pipes.streams[-1])
+    os.write(end, b"later\n")
+    os.close(end)
+    all_pipes.until(lambda: all_pipes.ended)
+    assert sink.data == b"web: last words\nweb: later\n"
 
 
 def test_a_grandchild_that_floods_does_not_keep_us(all_pipes: Pipes) -> None:

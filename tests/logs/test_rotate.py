@@ -22,8 +22,9 @@ def test_due(size: int, maxbytes: int, expected: bool) -> None:
 
 
 def test_the_oldest_first() -> None:
-    assert renames("x.log", 3) == [("x.log.2", "x.log.3"), ("x.log.1", "x.log.2"), ("x.log", "x.log.1")]
-    assert renames("x.log", 1) == [("x.log", "x.log.1")]
+    assert renames("x.log", 3) == [("x.log.3", "x.log.oldest"), ("x.log.2", "x.log.3"), ("x.log.1", "x.log.2"),
+                                   ("x.log", "x.log.1"), ("x.log.oldest", None)]
+    assert renames("x.log", 1) == [("x.log.1", "x.log.oldest"), ("x.log", "x.log.1"), ("x.log.oldest", None)]
     assert renames("x.log", 0) == []
 
 
@@ -33,9 +34,7 @@ def test_the_newest_backups_are_kept_in_order(backups: int, rotations: int) -> N
     files: dict[str, int] = {}
     for number in range(rotations):
         files["x"] = number
-        for source, target in renames("x", backups):
-            if source in files and target:
-                files[target] = files.pop(source)
+        apply(files, backups, "")
     expected = range(rotations - 1, max(rotations - 1 - backups, -1), -1)
     assert files == {f"x.{place}": number for place, number in enumerate(expected, 1)}
 
@@ -44,7 +43,9 @@ def test_many_backups_on_a_disk(tmp_path: Path) -> None:
     for number in range(120):
         (tmp_path / "x").write_text(str(number))
         for source, target in renames("x", 100):
-            if target and (tmp_path / source).exists():
+            if target is None:
+                (tmp_path / source).unlink(missing_ok=True)
+            elif (tmp_path / source).exists():
                 (tmp_path / source).rename(tmp_path / target)
     assert [int((tmp_path / f"x.{place}").read_text()) for place in range(1, 101)] == list(range(119, 19, -1))
     assert len(list(tmp_path.iterdir())) == 100

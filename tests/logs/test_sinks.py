@@ -254,6 +254,33 @@ def test_a_rotation_that_is_not_possible(make: Callable[..., FileSink], tmp_path
 
 
 @root
+@pytest.mark.parametrize("which", ["x.log", "x.log.1", "x.log.3"])
+def test_a_rotation_that_fails_costs_no_backup(make: Callable[..., FileSink], tmp_path: Path, said: Said, clock: Clock,
+                                               which: str) -> None:
+    """A directory that root cannot rename stands for it: something is mounted there."""
+    for number in (1, 2, 3):
+        (tmp_path / f"x.log.{number}").write_text(f"{number}\n")
+    sink = make(10, 3)
+    write(sink, b"first\n")
+    before = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    subprocess.run(["mount", "--bind", tmp_path / which, tmp_path / which], check=True)
+    try:
+        sink.reopen()
+        for number in range(3):
+            write(sink, b"line %d\n" % number)
+            clock.now += sinks.TURN_PAUSE / 2
+        assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+            **before, "x.log": "first\nline 0\nline 1\nline 2\n"}
+        assert len([text for text in said if "cannot rotate" in text]) == 2
+    finally:
+        subprocess.run(["umount", "-l", tmp_path / which], check=True)
+    clock.now += sinks.TURN_PAUSE
+    write(sink, b"last\n")
+    assert (tmp_path / "x.log.2").read_text() == "1\n" and (tmp_path / "x.log").read_bytes() == b""
+    assert sorted(os.listdir(tmp_path)) == ["x.log", "x.log.1", "x.log.2", "x.log.3"]
+
+
+@root
 def test_as_the_user_where_the_directory_is_his(make: Callable[..., FileSink], tmp_path: Path) -> None:
     folder = tmp_path / "theirs"
     folder.mkdir()

@@ -326,14 +326,6 @@ def test_stage_names_are_those_of_the_source() -> None:
     assert said == names
 
 
-def test_format_is_the_same_in_both_places() -> None:
-    def fields(text: str) -> list[str]:
-        return re.findall(r"^[ *]+((?:[uic]\d+|step\[\]|strings|texts) .*?)$", text, re.M)
-
-    there, here = fields(SOURCE.read_text().split("*/")[0]), fields(process.__doc__ or "")
-    assert there == here and len(here) == 23
-
-
 # ---- the build ----------------------------------------------------------------------------------------------------
 
 @needs("valgrind")

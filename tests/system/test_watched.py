@@ -216,6 +216,31 @@ def test_the_loop_is_never_held_for_long(world: World, tmp_path: Path) -> None:
     tree.close()
 
 
+def test_directories_can_be_nested_deeply(world: World, tmp_path: Path) -> None:
+    root = tmp_path / "tree"
+    root.mkdir()
+    reader = world.tree(root)
+    tree = reader.source
+    assert isinstance(tree, Tree)
+    deep = os.open(root, os.O_RDONLY)
+    names = ["d"] * 1500                    # as deep as a path can be
+    for name in names:
+        os.mkdir(name, dir_fd=deep)
+        below = os.open(name, os.O_RDONLY, dir_fd=deep)
+        os.close(deep)
+        deep = below
+    os.close(os.open("file", os.O_WRONLY | os.O_CREAT, dir_fd=deep))
+    os.close(deep)
+    tree.look_everywhere()
+    tree.look()
+    world.until(lambda: any(path.endswith("/d/file") for path in reader.changed), "the file is found")
+    reader.changed.clear()
+    subprocess.run(["rm", "-r", str(root / "d")], check=True)
+    tree.look_everywhere()
+    tree.look()
+    world.until(lambda: any(path.endswith("/d/file") for path in reader.changed), "it is gone")
+
+
 def test_logs_and_what_rotation_makes_of_them_do_not_count(world: World, tmp_path: Path) -> None:
     (tmp_path / "real/sub").mkdir(parents=True)
     (tmp_path / "tree").symlink_to("real")
