@@ -77,8 +77,8 @@ class Dependencies:
         """The set of processes, or what they depend on, has changed."""
         self._dependents = {}
         for key, slot in self._slots.items():
-            for need in slot.config.depends.needs:
-                self._dependents.setdefault((need.group, need.process), []).append(key)
+            for needed in dict.fromkeys((need.group, need.process) for need in slot.config.depends.needs):
+                self._dependents.setdefault(needed, []).append(key)
 
     def dependents(self, key: Key) -> list[Slot]:
         """The processes that name this one."""

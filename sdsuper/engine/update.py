@@ -136,8 +136,7 @@ class Updates:
                 starts = [pair for _slot, act in finish for pair in act()]
                 for name in gone:
                     self._forget_group(name)
-                self._renew_needs()
-                self._engine.submit_all(starts)     # only now: others may follow, and have to be as they will be
+                self._begin_again(starts)
             finally:
                 self._under_way = False
                 if self._turns:
@@ -192,13 +191,16 @@ class Updates:
             return [(slot, Start())]
         return []
 
-    def _renew_needs(self) -> None:
-        """What a group that is not touched depends on may have other processes now."""
+    def _begin_again(self, starts: Inputs) -> None:
+        """Only now, for others may follow, and have to be as they will be. What a group that is not touched depends on
+        may have other processes.
+        """
         for group in self._daemon.model.groups:
             for config in group.processes:
                 slot = self._engine.roster.get((group.name, config.name))
                 if slot is not None and slot.config != config == slot.config._replace(depends=config.depends):
                     self._engine.roster.set_process(group.name, config)
+        self._engine.submit_all(starts)
 
     def _add_group(self, group: GroupConfig) -> list[tuple[Slot, Input]]:
         self._engine.roster.set_group(group)

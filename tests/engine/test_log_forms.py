@@ -327,14 +327,14 @@ def test_what_a_crash_has_left(start: Start, directory: Path) -> None:
 
 def test_one_that_gets_nowhere(start: Start) -> None:
     """Its user can stop it, and the logs of others wait. The daemon has less patience here."""
-    script = ("import runpy, sys; from sdsuper.engine import compressing; compressing.LOOK_SECONDS = 0.5; "
+    script = ("import runpy, sys; from sdsuper.engine import compressing; compressing.LOOK_SECONDS = 3; "
               "sys.argv = sys.argv[3:]; runpy.run_module('sdsuper', run_name='__main__')")
     daemon = start(DOWN + DOWN.replace("web", "other").replace("/out", "/other"), before=(sys.executable, "-c", script))
     big(daemon)
-    (daemon.directory / "other").write_text("other\n")
     held(daemon)
+    (daemon.directory / "other").write_text("other\n")
     rotate(daemon, "other")
-    daemon.wait_log("gzip got nowhere for 0.5 seconds, and was killed; it is tried again with the next rotation")
+    daemon.wait_log("gzip got nowhere for 3 seconds, and was killed; it is tried again with the next rotation")
     daemon.wait(lambda: (daemon.directory / "other.1.gz").exists(), "the other one is compressed")
     assert logs(daemon) == {"out", "out.1"}
 

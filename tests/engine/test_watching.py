@@ -346,8 +346,9 @@ def test_an_update_lets_no_second_command_run(start: Start, directory: Path) -> 
     daemon.wait(lambda: daemon.text("ran") == "run\n", "the command runs")
     daemon.write(SENTINEL + tree_of().replace("restart_delay=0.3", "restart_delay=0.2") + command)
     daemon.call("Update")
+    daemon.call("List")                     # a turn of the loop later the tree is watched as it is wanted now
     daemon.wait(lambda: watched(daemon), "directories are watched")
-    (directory / "tree/x").write_text("y")
+    (directory / "tree/y").write_text("y")
     nothing_happens(daemon)
     assert daemon.text("ran") == "run\n"
     (directory / "go").touch()
