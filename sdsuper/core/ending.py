@@ -22,6 +22,7 @@ from sdsuper.core.vocabulary import (
     Kill,
     Phase,
     Process,
+    Publish,
     RunHook,
     Say,
     Signal,
@@ -163,7 +164,8 @@ def ended_stopping(process: Process, input: Exited, policy: ProcessConfig, now: 
         # the whole tree is to go; what is left has the rest of stopwaitsecs to end by itself
         return process._replace(reaped=True, ended=now, exit=input.exit), says
     stopped, effects = _stopped(process, input.exit, policy, now)
-    return stopped, [*says, *_left_behind(input, policy), *effects]
+    behind = next(at for at, effect in enumerate(effects, 1) if isinstance(effect, Publish))
+    return stopped, [*effects[:behind], *says, *_left_behind(input, policy), *effects[behind:]]
 
 
 def emptied(process: Process, _input: Emptied, policy: ProcessConfig, now: float) -> Outcome:

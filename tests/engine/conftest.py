@@ -31,7 +31,6 @@ class Daemon:
         self.main: dict[str, str] = {
             "logfile": str(directory / "daemon.log"), "pidfile": str(directory / "daemon.pid"),
             "childlogdir": str(directory), "control_socket": str(self.socket),
-            "state_file": str(directory / "daemon.state"),
         }
         self.process: subprocess.Popen[bytes]
         self.pid = 0
@@ -53,7 +52,7 @@ class Daemon:
             self.process = subprocess.Popen(
                 [*before, sys.executable, "-m", "sdsuper", "-c", str(self.config), *args], cwd=self.directory,
                 stdin=subprocess.DEVNULL, stdout=stdout if out is None else out, stderr=stderr,
-                env={**os.environ, "PYTHONPATH": str(ROOT), **environment})
+                env={**os.environ, "PYTHONPATH": str(ROOT), "STATE_DIRECTORY": str(self.directory), **environment})
         self.pid = self.process.pid
 
     def answers(self) -> bool:
