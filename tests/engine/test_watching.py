@@ -65,8 +65,11 @@ def sleeps(daemon: Daemon, pid: int) -> None:
 def nothing_happens(daemon: Daemon) -> None:
     """A sentinel in another program's tree shows that the time has passed in which something would have happened."""
     before = restarts(daemon)
+    pid = daemon.status("sentinel")["pid"]
     (daemon.directory / "sentinel" / "x").write_text(str(time.monotonic_ns()))
     daemon.wait(lambda: "restarting sentinel" in "\n".join(restarts(daemon)[len(before):]), "the sentinel's restart")
+    # what changes before it is there again would be no reason for another one
+    daemon.wait(lambda: daemon.status("sentinel")["pid"] not in (0, pid), "the sentinel is back")
     assert [line for line in restarts(daemon)[len(before):] if "sentinel" not in line] == []
 
 
