@@ -5,10 +5,9 @@ kernel says of the running process.
 `-o json` gives the records of the control interface.
 """
 
-from sdsuper.cli.ctl.help import explain
-from sdsuper.cli.ctl.names import shown, unknown
+from sdsuper.cli.ctl.each import collect, named
+from sdsuper.cli.ctl.names import shown
 from sdsuper.cli.ctl.show import output, say_json
-from sdsuper.errors import Refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,18 +23,10 @@ def cat(session: "Session", argument: str) -> None:
     words, as_json = output(session, argument.split())
     if words is None:
         return
-    if not words:
-        session.wrong("Error: cat requires a process name")
-        explain(session, "cat")
+    names = named(session, "cat", words)
+    if not names:
         return
-    found: list[dict[str, Any]] = []
-    for name in ["all"] if "all" in words else words:
-        try:
-            found += session.call("Cat", name=name)["processes"]
-        except Refusal as refusal:
-            if refusal.fault != "BAD_NAME":
-                raise
-            session.wrong(unknown(name))
+    found = list(collect(session, "Cat", names, "processes"))
     if as_json:
         say_json(session, {"schema": "sdsuper.cat/1", "processes": found})
         return

@@ -5,8 +5,9 @@ Log bytes are shown as they are: neither invalid UTF-8 nor control characters ca
 
 import sys
 
+from sdsuper.cli.ctl.each import collect, named
 from sdsuper.cli.ctl.help import explain
-from sdsuper.cli.ctl.names import as_typed, shown, unknown
+from sdsuper.cli.ctl.names import as_typed, shown
 from sdsuper.errors import Refusal
 
 TYPE_CHECKING = False
@@ -79,23 +80,13 @@ def rotate(session: "Session", argument: str) -> None:
 def _act(session: "Session", argument: str, action: str, method: str, word: str) -> None:
     if not session.up():
         return
-    names = argument.split()
-    if not names:
-        session.wrong(f"Error: {action} requires a process name")
-        explain(session, action)
-        return
-    if "all" in names:
-        names = ["all"]
-    for name in names:
+    for name in named(session, action, argument.split()):
         try:
-            results = session.call(method, name=name)["results"]
+            results = list(collect(session, method, [name], "results"))
         except Refusal as refusal:
-            if refusal.fault == "BAD_NAME":
-                session.wrong(unknown(name))
-            elif refusal.fault == "FAILED":
-                session.wrong(f"{as_typed(name)}: ERROR (failed)")
-            else:
+            if refusal.fault != "FAILED":
                 raise
+            session.wrong(f"{as_typed(name)}: ERROR (failed)")
             continue
         for result in results:
             if action == "rotate" and result["fault"] == "NO_FILE" and len(results) > 1:

@@ -1,7 +1,8 @@
 """scale, enable, disable: what is kept over a restart of the daemon."""
 
+from sdsuper.cli.ctl.each import collect, named
 from sdsuper.cli.ctl.help import explain
-from sdsuper.cli.ctl.names import shown, unknown
+from sdsuper.cli.ctl.names import shown
 from sdsuper.cli.ctl.session import INVALID_ARGS
 from sdsuper.errors import Refusal
 
@@ -51,20 +52,13 @@ def disable(session: "Session", argument: str) -> None:
 def _able(session: "Session", argument: str, command: str, method: str) -> None:
     if not session.up():
         return
-    names = argument.split()
-    if not names:
-        session.wrong(f"Error: {command} requires a process name")
-        explain(session, command)
-    for name in ["all"] if "all" in names else names:
+    for name in named(session, command, argument.split()):
         try:
-            results = session.call(method, name=name)["results"]
+            results = list(collect(session, method, [name], "results"))
         except Refusal as refusal:
-            if refusal.fault == "BAD_NAME":
-                session.wrong(unknown(name))
-            elif refusal.fault == "FAILED":
-                session.wrong(f"ERROR: {refusal.detail}")
-            else:
+            if refusal.fault != "FAILED":
                 raise
+            session.wrong(f"ERROR: {refusal.detail}")
             continue
         for result in results:
             session.say(f"{shown(result['group'], result['name'])}: {command}d")

@@ -5,12 +5,11 @@ or one without that controller) the resident memory of the process and its desce
 Python's psutil is needed. `-o json` gives the records of the control interface.
 """
 
-from sdsuper.cli.ctl.help import explain
-from sdsuper.cli.ctl.names import shown, unknown
+from sdsuper.cli.ctl.each import collect, named
+from sdsuper.cli.ctl.names import shown
 from sdsuper.cli.ctl.operate import operate
 from sdsuper.cli.ctl.session import GENERIC
 from sdsuper.cli.ctl.show import output, say_json
-from sdsuper.errors import Refusal
 from sdsuper.usage import usage as measured
 
 TYPE_CHECKING = False
@@ -30,14 +29,8 @@ def usage(session: "Session", argument: str) -> None:
     words, as_json = output(session, argument.split())
     if words is None:
         return
-    found: list[dict[str, Any]] = []
-    for name in [None] if not words or "all" in words else words:
-        try:
-            found += map(measured, session.call("ListRuns", name=name)["runs"])
-        except Refusal as refusal:
-            if refusal.fault != "BAD_NAME":
-                raise
-            session.wrong(unknown(name or ""))
+    names = [None] if not words or "all" in words else words
+    found = [*map(measured, collect(session, "ListRuns", names, "runs"))]
     if unknown_memory := [one for one in found if one["pid"] and one.get("memory") is None]:
         _measure(unknown_memory)
     if as_json:
@@ -59,11 +52,7 @@ def thaw(session: "Session", argument: str) -> None:
 def _hold(session: "Session", argument: str, command: str, method: str) -> None:
     if not session.up():
         return
-    names = argument.split()
-    if not names:
-        session.wrong(f"Error: {command} requires a process name")
-        explain(session, command)
-    for name in ["all"] if "all" in names else names:
+    for name in named(session, command, argument.split()):
         operate(session, name, method, GENERIC)
 
 

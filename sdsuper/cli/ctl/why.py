@@ -6,8 +6,8 @@ Must not: change anything.
 
 from time import localtime, strftime
 
-from sdsuper.cli.ctl.help import explain
-from sdsuper.cli.ctl.names import shown, unknown
+from sdsuper.cli.ctl.each import collect, named
+from sdsuper.cli.ctl.names import shown
 from sdsuper.cli.ctl.output import last_lines
 from sdsuper.cli.ctl.show import output, say_json
 from sdsuper.errors import Refusal
@@ -32,21 +32,16 @@ def why(session: "Session", argument: str) -> None:
     words, as_json = output(session, argument.split())
     if words is None:
         return
-    if not words:
-        session.wrong("Error: why requires a process name")
-        explain(session, "why")
+    names = named(session, "why", words)
+    if not names:
         return
-    found: list[dict[str, Any]] = []
-    for name in ["all"] if "all" in words else words:
-        try:
-            found += session.call("Why", name=name)["processes"]
-        except Refusal as refusal:
-            if refusal.fault == "FAILED":
-                session.wrong(f"Error: {refusal.detail}")
-                return
-            if refusal.fault != "BAD_NAME":
-                raise
-            session.wrong(unknown(name))
+    try:
+        found = list(collect(session, "Why", names, "processes"))
+    except Refusal as refusal:
+        if refusal.fault != "FAILED":
+            raise
+        session.wrong(f"Error: {refusal.detail}")
+        return
     for one in found:
         one["log"] = _log(session, shown(one["group"], one["name"]))
         one["usage"] = _usage(session, one)
