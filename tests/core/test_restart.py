@@ -263,7 +263,7 @@ def live(story: Story, lasts: float, how: str) -> None:
         story | after(lasts) | exited(int(how))
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(policies, st.lists(ends, min_size=1, max_size=25), st.lists(st.integers(0, 24), max_size=3))
 def test_never_sooner_and_never_oftener_than_the_policy_allows(
         made: Any, lives: list[tuple[float, str]], by_hand: list[int]) -> None:

@@ -379,4 +379,4 @@ class World(RuleBasedStateMachine):
 
 
 TestWorld = World.TestCase
-TestWorld.settings = settings(max_examples=1000, stateful_step_count=40, deadline=None)
+TestWorld.settings = settings(max_examples=400, stateful_step_count=40, deadline=None)
