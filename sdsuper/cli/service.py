@@ -198,7 +198,7 @@ def _put(wanted: dict[str, Made], config: str, options: dict[str, str], place: P
 def _files(model: Model) -> list[str]:
     """The files that the daemon writes, as far as the configuration says it."""
     settings = model.supervisord
-    targets = [settings.logfile]
+    targets = [*settings.logfile]
     for group in model.groups:
         for process in group.processes:
             targets += [*process.stdout.targets, *process.stderr.targets]

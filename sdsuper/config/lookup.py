@@ -167,19 +167,16 @@ def _placed(target: LogTarget, host: Host) -> LogTarget:
 
 
 def main_log(text: str, host: Host) -> object:
-    """The daemon's own log: a file, the console, syslog or the journal. Supervisor has no NONE here."""
+    """Where the daemon's own log goes: files, consoles, syslog, servers, the journal. Supervisor has no NONE here."""
     if text == "/dev/null":
-        return LogTarget(TargetKind.FILE, text)
+        return (LogTarget(TargetKind.FILE, text),)
     if text.lower() in ("none", "off", "auto", "memory"):
         keyword = f"{text} is no keyword here: a file of this name is written"
-        return Noted(LogTarget(TargetKind.FILE, path(text, host)), keyword)
+        return Noted((LogTarget(TargetKind.FILE, path(text, host)),), keyword)
     found, note = log_targets(text)
     if not found:
         raise ValueError("cannot be empty (path expected)")
-    first = _placed(found[0], host)
-    if first.kind not in (TargetKind.FILE, TargetKind.CONSOLE, TargetKind.SYSLOG, TargetKind.JOURNAL,
-                          TargetKind.REMOTE):
+    if any(target.kind in (TargetKind.AUTO, TargetKind.MEMORY) for target in found):
         raise refused(text, "the daemon's log", "path, /dev/stdout, syslog, syslog @host or journal")
-    if len(found) > 1:
-        note = f"only the first of {len(found)} targets is used by this version"
-    return Noted(first, note) if note else first
+    targets = tuple(_placed(target, host) for target in found)
+    return Noted(targets, note) if note else targets

@@ -300,7 +300,7 @@ class Server(NamedTuple):
 class SupervisordConfig(NamedTuple):
     """[supervisord]: the daemon itself."""
 
-    logfile: LogTarget                 # FILE, CONSOLE, SYSLOG, JOURNAL or REMOTE
+    logfile: tuple[LogTarget, ...]     # FILE, CONSOLE, SYSLOG, JOURNAL or REMOTE
     logfile_maxbytes: int
     logfile_backups: int
     loglevel: str                      # critical error warn info debug trace blather

@@ -13,8 +13,8 @@ _CTL = ("supervisorctl",)
 
 DAEMON_ROWS = (
     Row("logfile", _D, "supervisord.log", "The daemon's own log: a path, `/dev/stdout`, `/dev/stderr`, `journal`, "
-        "`syslog` or `syslog @[udp:|tcp:|tls:]host[:port]`. A relative "
-        "path starts at the directory the daemon was started in.", find=lookup.main_log),
+        "`syslog` or `syslog @[udp:|tcp:|tls:]host[:port]`; several with commas between. A relative path starts at the "
+        "directory the daemon was started in.", find=lookup.main_log),
     Row("logfile_maxbytes", _D, "50MB", "The size at which the daemon's log is rotated; 0 is never.", values.size,
         aliases=("logfileMaxbytes",)),
     Row("logfile_backups", _D, "10", "How many rotated logs are kept.", values.count, aliases=("logfileBackups",)),

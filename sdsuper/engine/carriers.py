@@ -52,8 +52,8 @@ class Carriers:
         self.relay.said = lambda text: engine.log.write("warn", f"syslog: {text}")
         self._compressing = Compressing(engine, alone(account, COMPRESSING_GID))
         engine.outputs.on_rotated = self._compressing.rotated
-        if engine.log.file is not None:
-            engine.log.file.on_rotated = self._compressing.rotated
+        for file in engine.log.files:
+            file.on_rotated = self._compressing.rotated
         if self.relay.waits:
             self._start()
 

@@ -233,8 +233,7 @@ class Commands:
             raise Refusal("BAD_ARGUMENTS", f"channel: '{channel}' is neither stdout nor stderr")
         user = None
         if name is None:
-            file = self._engine.log.file
-            path = file.path if file is not None else ""
+            path = next((file.path for file in self._engine.log.files), "")
         else:
             slot = self._one(name)
             path, user = self._engine.outputs.path(slot.key, channel), slot.config.user
@@ -253,17 +252,24 @@ class Commands:
     def _clear_logs(self, call: Call) -> None:
         name = call.parameters.get("name")
         if name is None:
-            file = self._engine.log.file
-            if file is None:
-                raise Refusal("NO_FILE")
-            try:
-                file.clear()
-            except OSError as error:
-                raise Refusal("FAILED", f"{file.path}: {error.strerror}") from None
+            self._with_own(FileSink.clear)
             call.reply({"results": []})
             return
         slots = self._engine.roster.select(name).slots
         call.reply({"results": [self._clear(slot) for slot in slots]})
+
+    def _with_own(self, act: Callable[[FileSink], object]) -> None:
+        """Do it with each file of the daemon's own log; the first that cannot is told, when all have been tried."""
+        if not self._engine.log.files:
+            raise Refusal("NO_FILE")
+        refused = None
+        for own in self._engine.log.files:
+            try:
+                act(own)
+            except OSError as error:
+                refused = refused or Refusal("FAILED", f"{own.path}: {error.strerror}")
+        if refused is not None:
+            raise refused
 
     def _clear(self, slot: Slot) -> dict[str, Any]:
         try:
@@ -281,13 +287,7 @@ class Commands:
     def _rotate_logs(self, call: Call) -> None:
         name = call.parameters.get("name")
         if name is None:
-            own = self._engine.log.file
-            if own is None:
-                raise Refusal("NO_FILE")
-            try:
-                own.rotate()
-            except OSError as error:
-                raise Refusal("FAILED", f"{own.path}: {error.strerror}") from None
+            self._with_own(FileSink.rotate)
             call.reply({"results": []})
             return
         done: dict[str, str] = {}           # path -> what went wrong: of a file that many share there is one rotation

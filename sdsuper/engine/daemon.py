@@ -206,8 +206,7 @@ class Daemon:
         self._announcements = Announcements(self._engine, self._listeners)
         self._engine.stall_listeners.append(waiting.stalled)
         self._engine.listeners += [self._announcements.state_heard, waiting.heard, self._service.heard, self._heard]
-        own = self.log.file
-        Watching(self._engine, errands, (settings.pidfile, own.path if own is not None else ""))
+        Watching(self._engine, errands, (settings.pidfile, *(own.path for own in self.log.files)))
         self._updates = Updates(self, self._engine, waiting)
         self._essential = Essential(self._engine, self.shutdown)
         commands = Commands(self, self._engine, self._updates, waiting,

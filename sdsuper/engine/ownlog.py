@@ -10,7 +10,7 @@ from syslog import LOG_DAEMON, LOG_INFO
 
 from sdsuper.config.model import SupervisordConfig, TargetKind
 from sdsuper.errors import StartError
-from sdsuper.logs.journal import Fields, Journal, JournalEntries, available, is_journal
+from sdsuper.logs.journal import Journal, JournalEntries, available, is_journal
 from sdsuper.logs.main import Entries, MainLog
 from sdsuper.logs.remote import Relay, RemoteEntries
 from sdsuper.logs.sinks import ConsoleSink, FileSink, Say, Sink
@@ -18,17 +18,6 @@ from sdsuper.logs.syslog import SyslogSink
 
 #: What the daemon is called in the journal when systemd leads its output there: as its lines were without us.
 NAME = "sdsuperd"
-
-
-class _Both:
-    """The journal and a server."""
-
-    def __init__(self, found: list[Entries]) -> None:
-        self._found = found
-
-    def add(self, level: str, text: str, fields: Fields) -> None:
-        for each in self._found:
-            each.add(level, text, fields)
 
 
 class OwnLog:
@@ -44,33 +33,31 @@ class OwnLog:
     def open(self, log: MainLog, foreground: bool) -> None:
         """Give `log` its destinations. Raises StartError."""
         settings = self._settings
-        kind, path = settings.logfile
-        sinks: list[Sink] = []
         name = ""                   # in the journal; empty: not there
-        if kind is TargetKind.JOURNAL or (kind is TargetKind.SYSLOG and available(self._journal.path)):
-            name = settings.identifier
-        elif kind is TargetKind.SYSLOG:
-            sinks.append(SyslogSink(settings.identifier, LOG_DAEMON | LOG_INFO, self._complain))
-        elif kind is TargetKind.FILE:
-            sinks.append(self._file(path))
-        consoles = [path] if kind is TargetKind.CONSOLE else []
+        sinks: list[Sink] = []
+        found: list[Entries] = []
+        consoles = [path for kind, path in settings.logfile if kind is TargetKind.CONSOLE]
         if foreground and not settings.silent and not consoles:
             consoles.append("/dev/stdout")
+        for kind, path in settings.logfile:
+            if kind is TargetKind.JOURNAL or (kind is TargetKind.SYSLOG and available(self._journal.path)):
+                name = settings.identifier
+            elif kind is TargetKind.SYSLOG:
+                sinks.append(SyslogSink(settings.identifier, LOG_DAEMON | LOG_INFO, self._complain))
+            elif kind is TargetKind.FILE:
+                sinks.append(self._file(path))
+            elif kind is TargetKind.REMOTE:
+                found.append(RemoteEntries(self._relay, path, LOG_DAEMON >> 3, settings.identifier, os.getpid(),
+                                           {"identifier": settings.identifier}, self._complain))
         for each in consoles:
             sink = self._console(each)
             if foreground and is_journal(sink.number, self._stream) and available(self._journal.path):
                 name = name or NAME
             else:
                 sinks.append(sink)
-        found: list[Entries] = []
         if name:
-            found.append(JournalEntries(self._journal, self._fields(name), self._complain))
-        if kind is TargetKind.REMOTE:
-            found.append(RemoteEntries(self._relay, path, LOG_DAEMON >> 3, settings.identifier, os.getpid(),
-                                       {"identifier": settings.identifier}, self._complain))
-        if found:
-            log.journal = _Both(found) if len(found) > 1 else found[0]
-        log.sinks = sinks
+            found.insert(0, JournalEntries(self._journal, self._fields(name), self._complain))
+        log.entries, log.sinks = found, sinks
 
     def _fields(self, name: str) -> tuple[tuple[str, str], ...]:
         return (("SYSLOG_IDENTIFIER", name), ("SYSLOG_FACILITY", str(LOG_DAEMON >> 3)),

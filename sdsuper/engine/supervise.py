@@ -213,7 +213,7 @@ class Engine:
     def _publish(self, slot: Slot, change: Publish) -> None:
         if slot.process.state in RESTING_STATES:
             self.outputs.rest(slot.key)
-        if self.log.journal is not None:
+        if self.log.entries:
             self.log.write_change(*entries.of_change(slot, change, self._news))
         self._tell(self.listeners, slot, change)
 
@@ -229,7 +229,7 @@ class Engine:
                 self.loop.on_error(error)
 
     def _say(self, slot: Slot, say: Say) -> None:
-        self.log.write(say.level, say.text, entries.of_process(slot) if self.log.journal is not None else {})
+        self.log.write(say.level, say.text, entries.of_process(slot) if self.log.entries else {})
 
     def _spawn(self, slot: Slot, effect: Spawn) -> None:
         answer: Input

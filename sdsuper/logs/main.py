@@ -28,14 +28,14 @@ class Entries(Protocol):
 
 
 class MainLog:
-    """Lines above `level` go to `sinks` and to `journal`; as long as there is neither, they wait."""
+    """Lines above `level` go to `sinks` and to `entries`; as long as there is neither, they wait."""
 
     def __init__(self, level: str) -> None:
         self.level = level
         self.sinks: Sequence[Sink] = ()
-        self.journal: Entries | None = None
+        self.entries: Sequence[Entries] = ()
         self._lines: list[str] = []
-        self._entries: list[Entry] = []
+        self._waiting: list[Entry] = []
         self._change = False            # the last of the entries tells of a change, and nothing has been said of it
         self._second, self._stamp = 0, ""
 
@@ -54,13 +54,13 @@ class MainLog:
         return LEVELS[level][0] >= self._least
 
     def write(self, level: str, text: str, fields: Fields = _NONE) -> None:
-        """Add a line; `fields` are for the journal."""
+        """Add a line; `fields` are for the journal and servers."""
         number, word = LEVELS[level]
         if number < self._least:
             return
-        if self.journal is not None or not self.sinks:
+        if self.entries or not self.sinks:
             self._add_entry(level, text, fields)
-            if self.journal is not None and not self.sinks:
+            if self.entries and not self.sinks:
                 return
         now = time()
         second = int(now)
@@ -69,37 +69,37 @@ class MainLog:
         self._lines.append(f"{self._stamp},{int((now - second) * 1000):03d} {word} {text}\n")
 
     def write_change(self, level: str, text: str, fields: Fields) -> None:
-        """An entry for the journal alone: a change of state of a process. The next line, if it is about the same
-        process, is said by it instead of `text`.
+        """An entry for the journal and servers alone: a change of state of a process. The next line, if it is about the
+        same process, is said by it instead of `text`.
         """
         if self.takes(level):
-            self._entries.append((level, text, fields))
+            self._waiting.append((level, text, fields))
             self._change = True
 
     def _add_entry(self, level: str, text: str, fields: Fields) -> None:
         if self._change and fields:
-            before, _text, change = self._entries[-1]
+            before, _text, change = self._waiting[-1]
             if all(fields.get(key) == change[key] for key in ("SDSUPER_GROUP", "SDSUPER_PROCESS")):
                 worse = before if LEVELS[before] > LEVELS[level] else level
                 level, fields = worse, change
-                del self._entries[-1]
-        self._entries.append((level, text, fields))
+                del self._waiting[-1]
+        self._waiting.append((level, text, fields))
         self._change = False
 
     def flush(self) -> None:
-        """Hand the lines to the sinks, and entries to the journal."""
-        if not self.sinks and self.journal is None:
+        """Hand the lines to the sinks, and entries to who takes them."""
+        if not self.sinks and not self.entries:
             return
         if self._lines and self.sinks:
             data = memoryview("".join(self._lines).encode(errors="backslashreplace"))
             for sink in self.sinks:
                 sink.write(data)
         self._lines.clear()
-        if self._entries:
-            if self.journal is not None:
-                for entry in self._entries:
-                    self.journal.add(*entry)
-            self._entries.clear()
+        if self._waiting:
+            for taker in self.entries:
+                for entry in self._waiting:
+                    taker.add(*entry)
+            self._waiting.clear()
             self._change = False
 
     def reopen(self) -> None:
@@ -109,6 +109,6 @@ class MainLog:
             sink.reopen()
 
     @property
-    def file(self) -> FileSink | None:
-        """The log file, if it is one."""
-        return next((s for s in self.sinks if isinstance(s, FileSink)), None)
+    def files(self) -> list[FileSink]:
+        """The sinks that are files; clients read the first."""
+        return [sink for sink in self.sinks if isinstance(sink, FileSink)]

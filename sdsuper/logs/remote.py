@@ -8,6 +8,7 @@ is lost at most, and counted. Must not: look up a name, or know TLS.
 import socket
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from os import uname
 from select import EPOLLIN, EPOLLOUT, POLLOUT, poll
 from time import monotonic, time
@@ -107,9 +108,12 @@ class Relay:
         self._flush()
 
     def disconnect(self) -> None:
-        """It is no more: what it had is lost."""
+        """It is no more: what it had is lost, but for what it has still said it is done with."""
         if self._socket is None:
             return
+        with suppress(OSError):
+            while found := self._socket.recv(65536):
+                self._count(found)
         if self._loop is not None:
             self._loop.unwatch(self._socket.fileno())
         self._socket.close()
@@ -179,7 +183,6 @@ class Relay:
         self._first = 0
 
     def _take(self) -> None:
-        """What it says it is done with."""
         assert self._socket is not None
         try:
             found = self._socket.recv(65536)
@@ -187,9 +190,13 @@ class Relay:
             return
         except OSError:
             found = b""
-        if not found:
+        if found:
+            self._count(found)
+        else:
             self.disconnect()
-            return
+
+    def _count(self, found: bytes) -> None:
+        """What it says it is done with."""
         self._read += found
         while len(self._read) >= DONE.size:
             done, length = DONE.unpack_from(self._read)

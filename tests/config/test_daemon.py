@@ -19,7 +19,7 @@ from .fake import HEAD, MAIN, FakeHost, read, said
 def test_daemon_defaults():
     config = read(HEAD).supervisord
     assert config._asdict() == {
-        "logfile": LogTarget(TargetKind.FILE, "/start/supervisord.log"),
+        "logfile": (LogTarget(TargetKind.FILE, "/start/supervisord.log"),),
         "logfile_maxbytes": 50 << 20,
         "logfile_backups": 10,
         "loglevel": "info",
@@ -60,7 +60,7 @@ def test_daemon_options():
         'environment=A="%(host_node_name)s"\nlogfileMaxbytes=1KB\ndirectory=~\numask=077',
         environ={"NAME": "x"},
     ).supervisord
-    assert config.logfile.path == "/log/x.log"
+    assert config.logfile == (LogTarget(TargetKind.FILE, "/log/x.log"),)
     assert config.user == User("deploy", 1000, 4, (4, 100), "/home/deploy", "/bin/sh")
     assert (config.control_group, config.cgroup, config.environment) == (4, "off", (("A", "node1"),))
     assert (config.logfile_maxbytes, config.directory, config.umask) == (1024, "/root", 0o77)
@@ -74,11 +74,16 @@ def test_daemon_options():
         ("journal", LogTarget(TargetKind.JOURNAL)),
         ("/dev/null", LogTarget(TargetKind.FILE, "/dev/null")),
         ("NONE", LogTarget(TargetKind.FILE, "/start/NONE")),
-        ("a.log, /dev/stdout", LogTarget(TargetKind.FILE, "/start/a.log")),
     ],
 )
 def test_main_log(text, target):
-    assert read(f"{HEAD}logfile={text}\n").supervisord.logfile == target
+    assert read(f"{HEAD}logfile={text}\n").supervisord.logfile == (target,)
+
+
+def test_main_log_with_several_targets():
+    config = read(f"{HEAD}logfile=a.log, /dev/stdout, syslog @tcp:log.example, a.log\n").supervisord
+    assert config.logfile == (LogTarget(TargetKind.FILE, "/start/a.log"), LogTarget(TargetKind.CONSOLE, "/dev/stdout"),
+                              LogTarget(TargetKind.REMOTE, "tcp:log.example:6514"))
 
 
 @pytest.mark.parametrize("text", ["", "memory, syslog", "syslog @", "/nope/x.log"])

@@ -89,7 +89,7 @@ def test_go_dropins():
     assert web.watch._replace(excludes=()) == Watch(
         binary=True, directories=("/srv/web/conf",), patterns=("*.yaml",), file_signals=(1,))
     assert web.stdout.targets == (LogTarget(TargetKind.REMOTE, "udp:127.0.0.1:5514"),)
-    assert model.supervisord.logfile.path == "/etc/supervisord.log"
+    assert [target.path for target in model.supervisord.logfile] == ["/etc/supervisord.log"]
     assert said[0] == "11: warning: [supervisord] loglevel: 'warning' is read as 'warn', Supervisor does not know it"
     assert said[1:] == []
 

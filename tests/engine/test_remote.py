@@ -273,6 +273,21 @@ def test_the_last_words_of_a_daemon(start: Start) -> None:
         assert started.fields["group"] == "web" and started.fields["state"] == "STARTING"
 
 
+def test_a_daemons_log_goes_to_several_places(start: Start) -> None:
+    with server("tcp") as one, server("udp") as other:
+        daemon = start(cat("NONE"), main={"logfile": f"a.log, {one.target}, b.log, {other.target}"})
+        daemon.call("RotateLogs")
+        daemon.wait((daemon.directory / "b.log.1").exists, "both files are rotated")
+        assert "spawned: 'web'" in daemon.text("a.log.1")
+        assert daemon.stop() == 0
+        assert daemon.text("a.log.1") == daemon.text("b.log.1")
+        assert daemon.text("a.log") == daemon.text("b.log")
+        lines = [line.split(" ", 3)[3] for line in (daemon.text("a.log.1") + daemon.text("a.log")).splitlines()]
+        for there in (one, other):
+            daemon.wait(lambda there=there: "stopped: web (terminated by SIGTERM)" in there.texts, "the last words")
+            assert [text for text in there.texts if text in lines] == lines
+
+
 def test_a_daemon_ends_soon_without_its_server(start: Start) -> None:
     daemon = start(cat(f"syslog @tcp:127.0.0.1:{free_port()}"))
     say(daemon, "one")

@@ -332,7 +332,7 @@ class Kept(Sink):
 def test_the_daemons_lines_have_priorities_and_no_dates(journald: Journald, journal: Journal) -> None:
     log = MainLog("blather")
     log.write("info", "before anything is open")
-    log.journal = JournalEntries(journal, [("SYSLOG_IDENTIFIER", "sdsuperd")], print)
+    log.entries = [JournalEntries(journal, [("SYSLOG_IDENTIFIER", "sdsuperd")], print)]
     levels = {"critical": "2", "error": "3", "warn": "4", "info": "6", "debug": "7", "trace": "7", "blather": "7"}
     for level in levels:
         log.write(level, level)
@@ -344,7 +344,7 @@ def test_the_daemons_lines_have_priorities_and_no_dates(journald: Journald, jour
 
 def test_a_file_beside_the_journal_has_supervisors_lines(journald: Journald, journal: Journal) -> None:
     log, kept = MainLog("info"), Kept()
-    log.sinks, log.journal = [kept], JournalEntries(journal, (), print)
+    log.sinks, log.entries = [kept], [JournalEntries(journal, (), print)]
     log.write("info", "spawned: 'web' with pid 5", {"SDSUPER_GROUP": "web", "SDSUPER_PROCESS": "web"})
     log.flush()
     assert kept.text.endswith(" INFO spawned: 'web' with pid 5\n") and kept.text[:2] == "20"
@@ -353,7 +353,7 @@ def test_a_file_beside_the_journal_has_supervisors_lines(journald: Journald, jou
 
 def test_a_change_of_state_is_one_entry(journald: Journald, journal: Journal) -> None:
     log = MainLog("info")
-    log.journal = JournalEntries(journal, (), print)
+    log.entries = [JournalEntries(journal, (), print)]
     web = {"SDSUPER_GROUP": "g", "SDSUPER_PROCESS": "web"}
     other = {"SDSUPER_GROUP": "g", "SDSUPER_PROCESS": "other"}
     change = {"MESSAGE_ID": "1" * 32}

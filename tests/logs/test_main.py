@@ -95,7 +95,7 @@ def test_reopen(tmp_path: Path) -> None:
     log.flush()
     words = [line.split()[-1] for name in ("old", "log") for line in (tmp_path / name).read_text().splitlines()]
     assert words == ["first", "second", "third"]
-    assert log.file is log.sinks[1]
+    assert log.files == [log.sinks[1]]
     log.sinks[1].close()
     log.sinks = [Kept()]
-    assert log.file is None
+    assert not log.files
