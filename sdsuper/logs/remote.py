@@ -8,7 +8,6 @@ is lost at most, and counted. Must not: look up a name, or know TLS.
 import socket
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from os import uname
 from select import EPOLLIN, EPOLLOUT, POLLOUT, poll
 from time import monotonic, time
@@ -108,20 +107,19 @@ class Relay:
         self._flush()
 
     def disconnect(self) -> None:
-        """It is no more: what it had is lost, but for what it has still said it is done with."""
+        """It is no more: what it had is lost."""
         if self._socket is None:
             return
-        with suppress(OSError):
-            while found := self._socket.recv(65536):
-                self._count(found)
         if self._loop is not None:
             self._loop.unwatch(self._socket.fileno())
+        while self._learn():
+            pass                        # what it had said before it ended
         self._socket.close()
         self._socket = None
         while self._queue and (self._first or not self._queue[0][0].address):
             self._forget_first()        # some of its messages have arrived, and none shall arrive twice
         for server in self._servers.values():
-            if lost := server.handed - server.done:
+            if (lost := server.handed - server.done) > 0:
                 server.untold += lost
                 server.lost += lost
                 self.said(f"{server.address.decode()}: {lost} messages are lost at most, for {_GONE}")
@@ -183,20 +181,18 @@ class Relay:
         self._first = 0
 
     def _take(self) -> None:
+        if self._learn() is False:
+            self.disconnect()
+
+    def _learn(self) -> bool | None:
+        """Read what it says it is done with. None: there is nothing yet; False: it has ended."""
         assert self._socket is not None
         try:
             found = self._socket.recv(65536)
         except BlockingIOError:
-            return
+            return None
         except OSError:
             found = b""
-        if found:
-            self._count(found)
-        else:
-            self.disconnect()
-
-    def _count(self, found: bytes) -> None:
-        """What it says it is done with."""
         self._read += found
         while len(self._read) >= DONE.size:
             done, length = DONE.unpack_from(self._read)
@@ -207,6 +203,7 @@ class Relay:
             if server is not None:
                 server.done += done
             self._read = self._read[end:]
+        return bool(found)
 
 
 class RemoteSink(Sink):
