@@ -14,6 +14,7 @@ import pytest
 from sdsuper.cli.ctl import options as module
 from sdsuper.cli.ctl.options import Options
 from sdsuper.errors import SdsuperError
+from tests.ways import open_ways
 
 from .fake_daemon import FakeDaemon
 
@@ -212,9 +213,7 @@ def test_a_socket_that_somebody_else_has_put_beside_is_not_asked(tmp_path: Path)
     from sdsuper.cli.ctl import local
 
     path = tmp_path / "s"
-    tmp_path.chmod(0o755)
-    for parent in (tmp_path.parent, tmp_path.parent.parent):
-        parent.chmod(parent.stat().st_mode | 0o011)
+    open_ways(tmp_path)
     with socket.socket(socket.AF_UNIX) as real, socket.socket(socket.AF_UNIX) as beside:
         real.bind(str(path))
         real.listen()

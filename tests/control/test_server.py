@@ -25,6 +25,7 @@ from sdsuper.control.server import SERVICE, SERVICE_DESCRIPTION, Call, Server, l
 from sdsuper.errors import Refusal, StartError
 from sdsuper.system.loop import Loop
 from tests.looping import OTHER, asked_as, child, fresh_loop, meanwhile, turn_until
+from tests.ways import open_ways
 
 root = pytest.mark.root
 GROUP = 100                     # a supplementary group of OTHER
@@ -79,10 +80,7 @@ def loop() -> Iterator[Loop]:
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     """A directory that everybody may enter."""
-    for path in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        if path.stat().st_uid == os.getuid():
-            path.chmod(0o755)
-    return tmp_path
+    return open_ways(tmp_path)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 
 from sdsuper.client import Client
 from tests.conftest import Wait
+from tests.ways import open_ways
 
 ROOT = Path(__file__).parents[2]
 #: For programs of the tests: without site, so that it starts at once and is not measured.
@@ -173,10 +174,7 @@ Start = Callable[..., Daemon]
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     """The test's directory, which everybody may enter."""
-    for path in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        if path.stat().st_uid == os.getuid():
-            path.chmod(path.stat().st_mode | 0o011)
-    return tmp_path
+    return open_ways(tmp_path)
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ from tests.engine.probed import BUSY, OK, redirect, web
 from tests.engine.syslogd import Certificates, free_port
 from tests.engine.test_errands import Lines, _no_console
 from tests.looping import fresh_loop, turn_until
+from tests.ways import open_ways
 
 pytestmark = pytest.mark.root
 NOBODY = User("nobody", 65534, 65534, (65534,), "/", "/bin/sh")
@@ -302,9 +303,7 @@ def test_tcp(house: House) -> None:
 
 
 def test_unix(house: House, tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        path.chmod(path.stat().st_mode | 0o011)
-    path = tmp_path / "so cket"
+    path = open_ways(tmp_path) / "so cket"
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(path))
         path.chmod(0o666)

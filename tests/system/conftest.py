@@ -13,6 +13,7 @@ import pytest
 from sdsuper.config.model import User
 from sdsuper.system import process
 from sdsuper.system.process import Launch, Launcher, Report
+from tests.ways import open_ways
 
 SOURCE = Path(__file__).parents[2] / "sdsuper/system/exec/sdsuper-exec.c"
 NOBODY = User("nobody", 65534, 65534, (65534, 100), "/nonexistent", "/usr/sbin/nologin")
@@ -41,11 +42,7 @@ def build(target: Path, *flags: str) -> Path:
 @pytest.fixture(scope="session")
 def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory that everybody may enter."""
-    path = tmp_path_factory.mktemp("exec")
-    for parent in (path, path.parent, path.parent.parent):
-        if parent.stat().st_uid == os.getuid():
-            parent.chmod(parent.stat().st_mode | 0o055)
-    return path
+    return open_ways(tmp_path_factory.mktemp("exec"))
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from sdsuper.errors import SpawnError
 from sdsuper.system import process
 from sdsuper.system.process import Launch, Launcher, NotFound, Report, describe, resolve_command
 from tests.system.conftest import write_stdin
+from tests.ways import open_ways
 
 from .conftest import NOBODY
 
@@ -72,9 +73,7 @@ def test_no_permission_to_run(tmp_path: Path) -> None:
     tool = tmp_path / "tool"
     tool.write_text("#!/bin/sh\n")
     tool.chmod(0o700)
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
+    open_ways(tmp_path)
     pid = os.fork()
     if pid == 0:
         os.setresuid(65534, 65534, 65534)
