@@ -112,12 +112,14 @@ class Relay:
             return
         if self._loop is not None:
             self._loop.unwatch(self._socket.fileno())
+        while self._learn():
+            pass                        # what it had said before it ended
         self._socket.close()
         self._socket = None
         while self._queue and (self._first or not self._queue[0][0].address):
             self._forget_first()        # some of its messages have arrived, and none shall arrive twice
         for server in self._servers.values():
-            if lost := server.handed - server.done:
+            if (lost := server.handed - server.done) > 0:
                 server.untold += lost
                 server.lost += lost
                 self.said(f"{server.address.decode()}: {lost} messages are lost at most, for {_GONE}")
@@ -179,17 +181,18 @@ class Relay:
         self._first = 0
 
     def _take(self) -> None:
-        """What it says it is done with."""
+        if self._learn() is False:
+            self.disconnect()
+
+    def _learn(self) -> bool | None:
+        """Read what it says it is done with. None: there is nothing yet; False: it has ended."""
         assert self._socket is not None
         try:
             found = self._socket.recv(65536)
         except BlockingIOError:
-            return
+            return None
         except OSError:
             found = b""
-        if not found:
-            self.disconnect()
-            return
         self._read += found
         while len(self._read) >= DONE.size:
             done, length = DONE.unpack_from(self._read)
@@ -200,6 +203,7 @@ class Relay:
             if server is not None:
                 server.done += done
             self._read = self._read[end:]
+        return bool(found)
 
 
 class RemoteSink(Sink):

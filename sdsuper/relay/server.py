@@ -93,10 +93,13 @@ class Server:
         self._thread.join(seconds)
 
     def say_lost(self) -> None:
-        """Say what was lost in the end."""
+        """Say what was lost in the end; then it is done with, and the daemon need not say it, too."""
         with self._changed:
-            left = self._lost_in_all + sum(ours for _text, ours in self._queue)
+            waiting = sum(ours for _text, ours in self._queue)
+            left = self._lost_in_all + waiting
             self._lost_in_all = 0
+            self._count += waiting
+            self._tell(0.0)
         if left > self._said:
             self._say(f"{left - self._said} messages are lost in the end", 0.0)
 
