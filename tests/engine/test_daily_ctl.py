@@ -53,7 +53,8 @@ def test_is_active(start: Start) -> None:
     assert ctl(daemon, "is-ready", "-q", "web") == (0, "")
     for command in ("is-active", "is-ready"):
         assert ctl(daemon, command)[0] == 4
-        assert ctl(daemon, command, "--nope", "web")[0] == 4
+        status, text = ctl(daemon, command, "--nope", "web")
+        assert status == 4 and text.startswith("Error: no such option: --nope\n")
 
 
 def test_is_active_without_a_daemon(tmp_path: Path) -> None:
@@ -181,6 +182,17 @@ def test_rolling_that_is_interrupted_leaves_nobody_down(start: Start, directory:
     assert (running.returncode, err) == (130, "") and out.endswith(
         "web: started, not waited for\n0 restarted; not restarted: web\n")
     daemon.wait_state("web", "RUNNING")
+
+
+def test_rolling_that_nobody_reads_any_more_leaves_nobody_down(start: Start) -> None:
+    daemon = start(FOUR)
+    all_run(daemon)
+    with begin(daemon, "restart", "--rolling", "web:*") as running:
+        assert running.stdout is not None and running.stderr is not None
+        running.stdout.close()
+        assert (running.wait(60), running.stderr.read()) == (1, "")
+    all_run(daemon)
+    assert [daemon.status(f"web:web_0{number}")["run"] for number in range(4)] == [2, 1, 1, 1]
 
 
 def test_rolling_when_the_daemon_goes(start: Start) -> None:

@@ -4,7 +4,6 @@ Promises: Supervisor's commands, wording and exit statuses (supervisorctl 4.3.0)
 command does not need is not imported: a `status` is over before argparse would be loaded.
 """
 
-import os
 import sys
 
 from sdsuper.cli.ctl.options import Options, fail
@@ -31,7 +30,7 @@ def main(argv: list[str], prog: str = "sdsuper ctl", go: bool = True) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader of our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        session.hush()
         return 1
     finally:
         session.disconnect()

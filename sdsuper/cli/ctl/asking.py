@@ -43,8 +43,10 @@ def _ask(session: "Session", argument: str, command: str,
     words = argument.split()
     quiet = [word for word in words if word in ("-q", "--quiet")]
     names = [word for word in words if word not in quiet]
-    if not names or any(name.startswith("-") for name in names):
-        session.wrong(f"Error: {command} requires a process name", STATUS_UNKNOWN)
+    option = next((name for name in names if name.startswith("-")), "")
+    if option or not names:
+        session.wrong(f"Error: {f'no such option: {option}' if option else f'{command} requires a process name'}",
+                      STATUS_UNKNOWN)
         explain(session, command)
         return
     no = missing = False

@@ -1,8 +1,8 @@
 """restart --rolling: one after the other, so that the others serve meanwhile.
 
 Promises: the next ones are stopped only when the last are RUNNING and, where checks say so, ready and well; the first
-failure ends it, and what was done is said. Who is stopped when ^C comes is started again. Must not: touch what is not
-up.
+failure ends it, and what was done is said. Who is stopped when ^C comes, or nobody reads the output any more, is
+started again. Must not: touch what is not up.
 """
 
 import sys
@@ -42,7 +42,7 @@ class _FailedRestart(Exception):
 
 def rolling(session: "Session", words: list[str]) -> None:
     """`restart --rolling [--batch N] [--timeout SECONDS] name …`: exit 7 when one does not come up again, 1 for an
-    unknown name or a daemon that has gone, 2 for a wrong option, 130 after ^C.
+    unknown name, a daemon that has gone or a reader that has, 2 for a wrong option, 130 after ^C.
     """
     try:
         wish = _wish(words)
@@ -63,6 +63,10 @@ def rolling(session: "Session", words: list[str]) -> None:
     except _FailedRestart as failure:
         session.say(f"Error: {failure}")
         status = NOT_RUNNING
+    except BrokenPipeError:                         # nobody reads what we say (`| head -1`)
+        session.hush()
+        _start_again(session, under_way)
+        raise
     except (OSError, SdsuperError) as error:        # the daemon is gone, or somebody else is in its place
         session.say(f"Error: {error}")
         status = GENERIC
@@ -180,5 +184,5 @@ def _start_again(session: "Session", names: list[str]) -> None:
             if one["statecode"] not in _UP:
                 _call(session, "Start", name)
                 session.say(f"{name}: started, not waited for")
-        except (_FailedRestart, OSError) as error:
+        except (_FailedRestart, OSError, SdsuperError) as error:
             session.say(f"Error: {error}")

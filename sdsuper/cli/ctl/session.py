@@ -6,6 +6,7 @@ commands.
 """
 
 import errno
+import os
 import sys
 
 from sdsuper.errors import FAULTS, Refusal, SdsuperError
@@ -85,6 +86,10 @@ class Session:
         """Say what is wrong, and leave with `status` unless something later has another one."""
         self.say(text)
         self.status = status
+
+    def hush(self) -> None:
+        """Nobody reads what is said any more: to say it is no error from now on."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
     @property
     def lines(self) -> "Lines":
