@@ -274,6 +274,10 @@ def test_what_needs_the_control_socket_says_so_and_the_rest_works(start: Start, 
     for words in (("why", "one"), ("diff",), ("scale", "web", "3"), ("enable", "one"), ("events",)):
         status, text = over_http(*words)
         assert status in (1, 2) and text.endswith("over the control socket only\n"), (words, text)
+    for name, said in (("one", "one: rotated\n"), ("web:*", "web:web_00: rotated\nweb:web_01: rotated\n"),
+                       ("o*", "one: rotated\n"), ("nope", "nope: ERROR (no such process)\n")):
+        assert over_http("rotate", name) == (int(name == "nope"), said)
+    assert over_http("rotate", "all")[1].count(": rotated\n") == 3
     status, text = over_http("restart", "--rolling", "one")
     assert status == 0 and text == "one: stopped\none: started\n", text
     (directory / "elsewhere").rename(directory / "control")
