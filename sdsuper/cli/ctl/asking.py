@@ -3,6 +3,7 @@
 Exit status: 0 yes, for all that were named; 3 no; 4 for an unknown name, or no daemon. `-q` says nothing.
 """
 
+from sdsuper.cli.ctl.each import named
 from sdsuper.cli.ctl.help import explain
 from sdsuper.cli.ctl.names import shown, unknown
 from sdsuper.cli.ctl.session import STATUS_NOT_RUNNING, STATUS_UNKNOWN
@@ -11,7 +12,7 @@ from sdsuper.errors import Refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from sdsuper.cli.ctl.session import Session
@@ -42,12 +43,13 @@ def _ask(session: "Session", argument: str, command: str,
         return
     words = argument.split()
     quiet = [word for word in words if word in ("-q", "--quiet")]
-    names = [word for word in words if word not in quiet]
-    option = next((name for name in names if name.startswith("-")), "")
-    if option or not names:
-        session.wrong(f"Error: {f'no such option: {option}' if option else f'{command} requires a process name'}",
-                      STATUS_UNKNOWN)
+    names: Sequence[str] = [word for word in words if word not in quiet]
+    if option := next((name for name in names if name.startswith("-")), ""):
+        session.wrong(f"Error: no such option: {option}", STATUS_UNKNOWN)
         explain(session, command)
+        return
+    names = named(session, command, names, STATUS_UNKNOWN)
+    if not names:
         return
     no = missing = False
     for name in names:

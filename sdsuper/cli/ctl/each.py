@@ -6,6 +6,7 @@ print what is found.
 
 from sdsuper.cli.ctl.help import explain
 from sdsuper.cli.ctl.names import unknown
+from sdsuper.cli.ctl.session import GENERIC
 from sdsuper.errors import Refusal
 
 TYPE_CHECKING = False
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
     from sdsuper.cli.ctl.session import Session
 
 
-def named(session: "Session", command: str, words: "Sequence[str]") -> "Sequence[str]":
-    """The names to go through: `all` alone where it is among them; none, once that was told."""
+def named(session: "Session", command: str, words: "Sequence[str]", status: int = GENERIC) -> "Sequence[str]":
+    """The names to go through: `all` alone where it is among them; none, once that was told and `status` says it."""
     if not words:
-        session.wrong(f"Error: {command} requires a process name")
+        session.wrong(f"Error: {command} requires a process name", status)
         explain(session, command)
     return ["all"] if "all" in words else words
 
