@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.engine.conftest import ROOT, Daemon, Start
 from tests.engine.test_daily import MANY, SLEEP, ctl, state_file
 
@@ -231,6 +233,27 @@ def test_logs_of_several(start: Start) -> None:
     assert ctl(daemon, "logs", "-n", "2", "a", "long", "stdout") == (
         0, "a    | two\na    | three\nlong | four\n")
     assert ctl(daemon, "logs", "a", "nope")[0] == 1
+
+
+def test_logs_that_cannot_be_read_say_why(start: Start, directory: Path) -> None:
+    daemon = start(TALK.format(name="a", command="echo one") + TALK.format(name="b", command="echo two"))
+    daemon.wait(lambda: daemon.text("a.log") and daemon.text("b.log"), "they have written")
+    (directory / "a.log").unlink()
+    (directory / "a.log").symlink_to(directory / "b.log")
+    said = f"a: ERROR ({directory}/a.log: is a symbolic link)\n"
+    assert ctl(daemon, "logs", "a") == (1, said)
+    status, text = ctl(daemon, "logs", "a", "b")
+    assert status == 1 and sorted(text.splitlines(True)) == [said, "b | two\n"]
+
+
+@pytest.mark.parametrize(("command", "status"), [("status", 4), ("why", 1), ("cat", 1), ("usage", 1), ("health", 4)])
+def test_beside_json_there_is_nothing_else(start: Start, command: str, status: int) -> None:
+    daemon = start(SLEEP.format(name="web"))
+    with begin(daemon, command, "-o", "json", "nope", "web") as running:
+        out, err = running.communicate(timeout=60)
+    assert (running.returncode, err) == (status, "nope: ERROR (no such process)\n")
+    (found,) = (value for value in json.loads(out).values() if isinstance(value, list))
+    assert [one["name"] for one in found] == ["web"]
 
 
 def test_logs_f_of_several_is_interleaved_and_follows_rotation(start: Start) -> None:

@@ -3,9 +3,9 @@
 Exit status: 0 yes, for all that were named; 3 no; 4 for an unknown name, or no daemon. `-q` says nothing.
 """
 
-from sdsuper.cli.ctl.each import named
+from sdsuper.cli.ctl.each import miss, named
 from sdsuper.cli.ctl.help import explain
-from sdsuper.cli.ctl.names import shown, unknown
+from sdsuper.cli.ctl.names import shown
 from sdsuper.cli.ctl.session import STATUS_NOT_RUNNING, STATUS_UNKNOWN
 from sdsuper.cli.ctl.show import output, say_json
 from sdsuper.errors import Refusal
@@ -90,7 +90,7 @@ def health(session: "Session", argument: str) -> None:
     for name in words or ["all"]:
         processes = _found(session, name)
         if processes is None:
-            session.say(unknown(name))
+            miss(session, name, as_json, STATUS_UNKNOWN)
             status = STATUS_UNKNOWN
             continue
         found += processes

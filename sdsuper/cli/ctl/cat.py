@@ -26,7 +26,7 @@ def cat(session: "Session", argument: str) -> None:
     names = named(session, "cat", words)
     if not names:
         return
-    found = list(collect(session, "Cat", names, "processes"))
+    found = list(collect(session, "Cat", names, "processes", as_json))
     if as_json:
         say_json(session, {"schema": "sdsuper.cat/1", "processes": found})
         return

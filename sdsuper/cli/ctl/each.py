@@ -4,6 +4,8 @@ Promises: no name at all is told with the command's help; one that is unknown is
 print what is found.
 """
 
+import sys
+
 from sdsuper.cli.ctl.help import explain
 from sdsuper.cli.ctl.names import unknown
 from sdsuper.cli.ctl.session import GENERIC
@@ -25,7 +27,8 @@ def named(session: "Session", command: str, words: "Sequence[str]", status: int 
     return ["all"] if "all" in words else words
 
 
-def collect(session: "Session", method: str, names: "Iterable[str | None]", field: str) -> "Iterator[dict[str, Any]]":
+def collect(session: "Session", method: str, names: "Iterable[str | None]", field: str,
+            as_json: bool = False) -> "Iterator[dict[str, Any]]":
     """What a method answers in `field` for each name. Raises Refusal for anything but a name that is unknown."""
     for name in names:
         try:
@@ -33,6 +36,15 @@ def collect(session: "Session", method: str, names: "Iterable[str | None]", fiel
         except Refusal as refusal:
             if refusal.fault != "BAD_NAME":
                 raise
-            session.wrong(unknown(name or ""))
+            miss(session, name or "", as_json)
         else:
             yield from found
+
+
+def miss(session: "Session", name: str, as_json: bool, status: int = GENERIC) -> None:
+    """Say that nothing has that name: on standard error where standard output is to be JSON alone."""
+    if as_json:
+        sys.stderr.write(unknown(name) + "\n")
+    else:
+        session.say(unknown(name))
+    session.status = status

@@ -159,12 +159,17 @@ def _show_file(session: "Session", name: str, wish: Wish) -> None:
         else:
             show_bytes(last)
     except Refusal as refusal:
-        if refusal.fault != "NO_FILE":
-            raise
-        session.wrong(f"{name}: ERROR (no log file)")
+        session.wrong(f"{name}: ERROR ({why_no_log(refusal)})")
     finally:
         if log is not None:
             log.close()
+
+
+def why_no_log(refusal: Refusal) -> str:
+    """Why a log cannot be shown. Raises the Refusal if it says another thing."""
+    if refusal.fault not in ("NO_FILE", "FAILED"):
+        raise refusal
+    return "no log file" if refusal.fault == "NO_FILE" else refusal.detail
 
 
 def last_lines(log: "Log", lines: int) -> bytes:
