@@ -246,6 +246,19 @@ def test_logs_that_cannot_be_read_say_why(start: Start, directory: Path) -> None
     assert status == 1 and sorted(text.splitlines(True)) == [said, "b | two\n"]
 
 
+def test_logs_of_what_goes_to_a_server_or_to_syslog_besides(start: Start) -> None:
+    talk = TALK.format(name="web", command="sh -c 'echo one; echo two >&2'")
+    daemon = start(talk + "stderr_logfile={dir}/web.err, syslog @udp:127.0.0.1:9\n"
+                   + talk.replace("web", "job").replace("job.log", "job.log, syslog @udp:127.0.0.1:9")
+                   + talk.replace("web", "jour") + "stderr_logfile=journal\n")
+    daemon.wait(lambda: daemon.text("web.err") and all(daemon.text(f"{name}.log") for name in ("web", "job", "jour")),
+                "they have written")
+    assert ctl(daemon, "logs", "web") == (0, "one\n")
+    assert ctl(daemon, "logs", "web", "stderr") == (0, "two\n")
+    assert ctl(daemon, "logs", "job") == (0, "one\n")
+    assert ctl(daemon, "logs", "jour", "stdout") == (0, "one\n")
+
+
 @pytest.mark.parametrize(("command", "status"), [("status", 4), ("why", 1), ("cat", 1), ("usage", 1), ("health", 4)])
 def test_beside_json_there_is_nothing_else(start: Start, command: str, status: int) -> None:
     daemon = start(SLEEP.format(name="web"))
