@@ -307,7 +307,7 @@ def test_what_needs_the_control_socket_says_so_and_the_rest_works(start: Start, 
     assert over_http("is-active", "one") == (0, "running\n")
     assert over_http("is-ready", "one", "nope")[0] == 4
     assert over_http("health")[0] == 0
-    for words in (("why", "one"), ("diff",), ("scale", "web", "3"), ("enable", "one"), ("events",)):
+    for words in (("why", "one"), ("cat", "one"), ("diff",), ("scale", "web", "3"), ("enable", "one"), ("events",)):
         status, text = over_http(*words)
         assert status in (1, 2) and text.endswith("over the control socket only\n"), (words, text)
     for name, said in (("one", "one: rotated\n"), ("web:*", "web:web_00: rotated\nweb:web_01: rotated\n"),
