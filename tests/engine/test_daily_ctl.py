@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.conftest import ROOT, Daemon, Start
-from tests.engine.test_daily import MANY, SLEEP, ctl, state_file
+from tests.engine.test_daily import MANY, SLEEP, ctl, state_file, stir
 
 FOUR = MANY.replace("numprocs=2", "numprocs=4")
 #: Ready when the test says so, by a line on a descriptor.
@@ -32,10 +32,12 @@ autostart=false
 """
 
 
-def begin(daemon: Daemon, *words: str) -> "subprocess.Popen[str]":
+def begin(daemon: Daemon, *words: str, output: str = "pipe") -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "sdsuper", "ctl", "-s", f"unix://{daemon.socket}", *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-                            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"})
+    with open(os.devnull if output == "pipe" else output, "w") as file:
+        return subprocess.Popen(command, stdout=subprocess.PIPE if output == "pipe" else file, stderr=subprocess.PIPE,
+                                text=True, start_new_session=True,
+                                env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"})
 
 
 def all_run(daemon: Daemon) -> None:
@@ -186,15 +188,42 @@ def test_rolling_that_is_interrupted_leaves_nobody_down(start: Start, directory:
     daemon.wait_state("web", "RUNNING")
 
 
-def test_rolling_that_nobody_reads_any_more_leaves_nobody_down(start: Start) -> None:
+@pytest.mark.parametrize(("output", "said"), [
+    ("pipe", ""), ("/dev/full", "sdsuper ctl: cannot write to standard output: No space left on device\n")])
+def test_rolling_that_nobody_reads_any_more_leaves_nobody_down(start: Start, output: str, said: str) -> None:
     daemon = start(FOUR)
     all_run(daemon)
-    with begin(daemon, "restart", "--rolling", "web:*") as running:
-        assert running.stdout is not None and running.stderr is not None
-        running.stdout.close()
-        assert (running.wait(60), running.stderr.read()) == (1, "")
+    with begin(daemon, "restart", "--rolling", "web:*", output=output) as running:
+        if running.stdout is not None:
+            running.stdout.close()
+        assert running.stderr is not None and (running.wait(60), running.stderr.read()) == (1, said)
     all_run(daemon)
     assert [daemon.status(f"web:web_0{number}")["run"] for number in range(4)] == [2, 1, 1, 1]
+
+
+@pytest.mark.parametrize("words", ["status", "logs one", "logs -f web one", "why web", "events -n 1"])
+def test_an_output_that_takes_nothing(start: Start, words: str) -> None:
+    daemon = start(SLEEP.format(name="web") + TALK.format(name="one", command="echo one"))
+    daemon.wait(lambda: daemon.text("one.log"), "it has written")
+    with begin(daemon, *words.split(), output="/dev/full") as running:
+        stir(daemon, lambda: running.poll() is not None)
+        assert running.stderr is not None and (running.returncode, running.stderr.read()) == (
+            1, "sdsuper ctl: cannot write to standard output: No space left on device\n")
+
+
+def test_outputs_that_are_closed_and_letters_that_are_not_known(start: Start) -> None:
+    daemon = start(TALK.format(name="web", command="sh -c 'printf %%0500d 5; exit 3'"))
+    daemon.wait(lambda: daemon.text("web.log"), "it has written")
+
+    def run(words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(f"exec {sys.executable} -m sdsuper ctl -s unix://{daemon.socket} {words}", shell=True,
+                              capture_output=True, text=True, timeout=60,
+                              env={**os.environ, "PYTHONPATH": str(ROOT), **environment})
+
+    for words in ("status >&-", "status >&- 2>&-", "is-active web >&-"):
+        done = run(words)
+        assert (done.returncode, done.stdout, done.stderr) == (3, "", "")
+    assert "00\\u2026\n" in run("why web", PYTHONIOENCODING="ascii").stdout
 
 
 def test_rolling_when_the_daemon_goes(start: Start) -> None:

@@ -5,7 +5,6 @@ failure ends it, and what was done is said. Who is stopped when ^C comes, or nob
 started again. Must not: touch what is not up.
 """
 
-import sys
 import time
 from typing import NamedTuple
 
@@ -63,11 +62,10 @@ def rolling(session: "Session", words: list[str]) -> None:
     except _FailedRestart as failure:
         session.say(f"Error: {failure}")
         status = NOT_RUNNING
-    except BrokenPipeError:                         # nobody reads what we say (`| head -1`)
-        session.hush()
-        _start_again(session, under_way)
-        raise
     except (OSError, SdsuperError) as error:        # the daemon is gone, or somebody else is in its place
+        if session.deaf:                            # or nobody reads what we say (`| head -1`)
+            _start_again(session, under_way)
+            raise
         session.say(f"Error: {error}")
         status = GENERIC
     except KeyboardInterrupt:
@@ -153,7 +151,7 @@ def _later(session: "Session", name: str, until: float, why: str) -> "dict[str, 
     """The process a moment later. Raises _FailedRestart when that is too late."""
     if time.monotonic() > until:
         raise _FailedRestart(f"{name} {why}")
-    sys.stdout.flush()
+    session.flush()
     time.sleep(_PAUSE)
     return _one(session, name)
 
