@@ -1,4 +1,4 @@
-"""XML-RPC methods on processes: start, stop, signal, stdin. See table.py for how they get into the table.
+"""XML-RPC methods on processes: start, stop, signal, stdin, rotation. See table.py for how they get into the table.
 
 Promises: arguments, results, fault numbers and texts of Supervisor 4.3.0. Must not: take a pattern for a name.
 """
@@ -137,6 +137,34 @@ async def reload_process(context: Context, name: str) -> Any:
     Returns true, or for a group an array with a struct for each process that was reloaded
     """
     return await _operate(context, "ReloadProcess", target(name))
+
+
+@method("sdsuper.rotateProcessLogs", returns="boolean", parameters=(NAME_OR_GROUP,))
+async def rotate_process_logs(context: Context, name: str) -> Any:
+    """Rotate the log files of one process now, or those of all of a group; empty ones stay as they are.
+
+    Returns true, or for a group an array with a struct for each process
+    """
+    return await _operate(context, "RotateLogs", target(name))
+
+
+@method("sdsuper.rotateAllProcessLogs", returns="array")
+async def rotate_all_logs(context: Context) -> Any:
+    """Rotate the log files of all processes now; empty ones stay as they are.
+
+    Returns a struct for each process: name, group, status, description
+    """
+    return await _operate(context, "RotateLogs", _ALL)
+
+
+@method("sdsuper.rotateLog", returns="boolean")
+async def rotate_log(context: Context) -> Any:
+    """Rotate the daemon's own log now, unless it is empty.
+
+    Returns true
+    """
+    await context.daemon.call("RotateLogs")
+    return True
 
 
 @method("supervisor.signalAllProcesses", returns="array", parameters=(SIGNAL_NAME,))

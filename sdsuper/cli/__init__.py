@@ -10,8 +10,8 @@ import sys
 VERBS = frozenset((
     "add", "avail", "cat", "clear", "diff", "disable", "enable", "events", "fg", "freeze", "health", "is-active",
     "is-ready", "logs", "logtail", "maintail", "open", "pid", "reload", "reload-program", "remove", "reread", "restart",
-    "scale", "shutdown", "signal", "start", "start-group", "status", "stop", "stop-group", "tail", "thaw", "update",
-    "usage", "why",
+    "rotate", "scale", "shutdown", "signal", "start", "start-group", "status", "stop", "stop-group", "tail", "thaw",
+    "update", "usage", "why",
 ))  # fmt: skip
 
 HELP = """\

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from sdsuper.cli.options import UsageError, parse
 from sdsuper.cli.program_service import VARIABLES, head, installed, unit_name, units
+from sdsuper.config.daemon import state_file
 from sdsuper.config.load import load, search
 from sdsuper.config.model import Model, TargetKind
 from sdsuper.config.search import search_paths
@@ -202,7 +203,10 @@ def _files(model: Model) -> list[str]:
     for group in model.groups:
         for process in group.processes:
             targets += [*process.stdout.targets, *process.stderr.targets]
-    return [settings.pidfile, settings.control_socket, *(server.file for server in model.servers if server.file),
+    # the usual place is the unit's own StateDirectory=
+    usual = settings.state_file == state_file(RealHost(), settings.control_socket)
+    kept = [] if usual else [settings.state_file]
+    return [settings.pidfile, settings.control_socket, *kept, *(server.file for server in model.servers if server.file),
             *(target.path for target in targets if target.kind is TargetKind.FILE)]
 
 

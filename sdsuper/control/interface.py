@@ -46,7 +46,8 @@ type LogConfig (
   backups: int,
   capture_maxbytes: int,
   events_enabled: bool,
-  syslog: bool
+  syslog: bool,
+  journal: bool
 )
 
 # The options of one configured process: a line of `avail`, and more.

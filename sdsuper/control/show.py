@@ -68,8 +68,8 @@ def shown(name: str, group: str, process: Process, now: float, offset: float) ->
     }
 
 
-def config(process: ProcessConfig, group: GroupConfig, in_use: bool) -> dict[str, Any]:
-    """The interface's type Config."""
+def config(process: ProcessConfig, group: GroupConfig, in_use: bool, has_journal: bool) -> dict[str, Any]:
+    """The interface's type Config. `has_journal`: the target syslog is the journal."""
     user = process.user
     fields: dict[str, Any] = {
         "name": process.name, "group": group.name, "inuse": in_use, "autostart": process.autostart,
@@ -77,13 +77,14 @@ def config(process: ProcessConfig, group: GroupConfig, in_use: bool) -> dict[str
         "process_priority": process.priority, "command": process.command, "startsecs": process.startsecs,
         "startretries": process.startretries, "exitcodes": list(process.exitcodes), "stopsignal": process.stopsignal,
         "stopwaitsecs": process.stopwaitsecs, "stopasgroup": process.stopasgroup, "killasgroup": process.killasgroup,
-        "redirect_stderr": process.redirect_stderr, "stdout": _log(process.stdout), "stderr": _log(process.stderr),
+        "redirect_stderr": process.redirect_stderr, "stdout": _log(process.stdout, has_journal),
+        "stderr": _log(process.stderr, has_journal),
     }
     optional = {"directory": process.directory, "uid": user.uid if user else None, "serverurl": process.serverurl}
     return fields | {key: value for key, value in optional.items() if value is not None}
 
 
-def _log(log: LogConfig) -> dict[str, Any]:
+def _log(log: LogConfig, has_journal: bool) -> dict[str, Any]:
     kinds = {target.kind for target in log.targets}
     first = next((target for target in log.targets if target.kind in (TargetKind.FILE, TargetKind.AUTO,
                                                                        TargetKind.MEMORY, TargetKind.CONSOLE)), None)
@@ -93,4 +94,5 @@ def _log(log: LogConfig) -> dict[str, Any]:
         "maxbytes": log.maxbytes, "backups": log.backups,
         "capture_maxbytes": log.capture_maxbytes, "events_enabled": log.events_enabled,
         "syslog": bool(kinds & {TargetKind.SYSLOG, TargetKind.JOURNAL, TargetKind.REMOTE}),
+        "journal": TargetKind.JOURNAL in kinds or (has_journal and TargetKind.SYSLOG in kinds),
     }

@@ -115,7 +115,9 @@ class Commands:
         active = self._engine.roster.groups
         pairs = [(process, group) for group in self._daemon.model.groups for process in group.processes]
         pairs.sort(key=lambda pair: pair[0].name)
-        call.reply({"configs": [show.config(process, group, group.name in active) for process, group in pairs]})
+        journal = self._engine.outputs.has_journal
+        call.reply({"configs": [show.config(process, group, group.name in active, journal)
+                                for process, group in pairs]})
 
     # ---- programs -------------------------------------------------------------------------------------------------
 

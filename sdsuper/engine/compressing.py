@@ -1,15 +1,15 @@
-"""Compressing rotated logs, one at a time, by a child at the lowest priority.
+"""Compressing rotated logs, one at a time for each account, by a child at the lowest priority.
 
 Promises: a compressed log appears complete, with the owner, mode and date of the other, which is removed only then;
 the child reads one descriptor and writes another, as the log's user or an account without rights, and opens nothing.
-A child that gets nowhere is killed. A file that a user could lead to root's contents, or root to his, is refused. Logs
-that are rotated meanwhile are found under their new names; what was left over (the child was killed, the daemon
-crashed) is done with the next rotation. Must not: wait, or follow a link (logs.opening).
+A child that gets nowhere is killed; one that is slow holds up logs of its own account alone. A file that a user could
+lead to root's contents, or root to his, is refused. Logs that are rotated meanwhile are found under their new names;
+what was left over (the child was killed, the daemon crashed) is done with the next rotation. Must not: wait, or follow
+a link (logs.opening).
 """
 
 import os
 import signal
-from collections import deque
 
 from sdsuper.config.model import User
 from sdsuper.core.vocabulary import Exit
@@ -51,15 +51,35 @@ class Compressing:
 
     def __init__(self, engine: Engine, user: User | None) -> None:
         self._engine, self._user = engine, user
-        self._waiting: deque[FileSink] = deque()
-        self._job: _Job | None = None
+        self._rows: dict[int, _Row] = {}            # by uid
 
     def rotated(self, sink: FileSink) -> None:
         """A log has been rotated that is to be compressed."""
+        user = sink.user if os.geteuid() == 0 and sink.user is not None else self._user
+        uid = os.geteuid() if user is None else user.uid
+        if uid not in self._rows:
+            self._rows[uid] = _Row(self._engine)
+        self._rows[uid].rotated(sink, user)
+
+    def close(self) -> None:
+        """The daemon ends: no more of it."""
+        for row in self._rows.values():
+            row.close()
+
+
+class _Row:
+    """What one account compresses: a user can stop the child, and shall not hold up others with that."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._waiting: dict[FileSink, User | None] = {}         # who runs the child
+        self._job: _Job | None = None
+
+    def rotated(self, sink: FileSink, user: User | None) -> None:
+        """A log has been rotated that `user` is to compress."""
         if self._job is not None and self._job.sink.path == sink.path:
             self._job.index += 1
-        if sink not in self._waiting:
-            self._waiting.append(sink)
+        self._waiting.setdefault(sink, user)
         self._engine.loop.soon(0, self._go_on)
 
     def close(self) -> None:
@@ -72,15 +92,15 @@ class Compressing:
 
     def _go_on(self) -> None:
         while self._job is None and self._waiting:
-            sink = self._waiting[0]
+            sink, user = next(iter(self._waiting.items()))
             try:
-                if not self._begin(sink):
-                    self._waiting.popleft()         # nothing is left to do
+                if not self._begin(sink, user):
+                    del self._waiting[sink]         # nothing is left to do
             except OSError as error:
                 self._give_up(sink, f"{error.filename or sink.path}: {error.strerror}")
         self._engine.log.flush()
 
-    def _begin(self, sink: FileSink) -> bool:
+    def _begin(self, sink: FileSink, user: User | None) -> bool:
         """Start with the newest that is not compressed. False: all are. Raises OSError."""
         index = next((i for i in range(1, sink.backups + 1) if os.path.lexists(f"{sink.path}.{i}")), 0)
         if not index or not sink.suffix:
@@ -94,9 +114,8 @@ class Compressing:
             # the text is ours alone; what is written must be on the disk before the other is removed
             script = f"{_PROGRAMS[sink.suffix]} -c && dd if=/dev/null conv=notrunc,fsync 2>/dev/null"
             job.pid = self._engine.launch(Launch(
-                0, "/bin/sh", ("sh", "-c", script), {"PATH": _PATH}, directory="/",
-                user=sink.user if os.geteuid() == 0 and sink.user is not None else self._user, stdin=source,
-                stdout=made, nice=NICE, no_new_privs=True), self._ended)
+                0, "/bin/sh", ("sh", "-c", script), {"PATH": _PATH}, directory="/", user=user,
+                stdin=source, stdout=made, nice=NICE, no_new_privs=True), self._ended)
         except OSError:
             os.close(source)
             if made >= 0:
@@ -107,7 +126,7 @@ class Compressing:
         return True
 
     def _look(self, job: _Job) -> None:
-        """Whether the child does anything: its user can stop it, and others wait."""
+        """Whether the child does anything: its user can stop it, and other logs wait."""
         read = os.lseek(job.source, 0, os.SEEK_CUR)         # ours is the child's, too
         size = os.fstat(job.source).st_size
         job.stuck = read < min(job.read + LEAST_BYTES, size) or job.read >= size
@@ -156,8 +175,7 @@ class Compressing:
 
     def _give_up(self, sink: FileSink, why: str) -> None:
         """Until its next rotation."""
-        if sink in self._waiting:
-            self._waiting.remove(sink)
+        self._waiting.pop(sink, None)
         self._engine.log.write("error", f"cannot compress {sink.path}: {why}; it is tried again with the next rotation")
 
     def _forget(self, job: _Job) -> None:

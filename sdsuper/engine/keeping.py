@@ -123,8 +123,8 @@ class KeepingCommands:
         try:
             self._kept.save()
         except OSError as error:
-            raise Refusal("FAILED", f"{error.filename or self._kept.path}: {error.strerror}; state_file= in "
-                                    "[supervisord] can name another place") from None
+            raise Refusal("FAILED", f"{self._kept.path}: {error.strerror}; state_file= in [supervisord] can name "
+                                    "another place") from None
 
 
 def _with(program: str, groups: Iterable[GroupConfig]) -> list[str]:

@@ -88,7 +88,7 @@ class Outputs:
                 yield self._files[path]
             elif target.kind is TargetKind.CONSOLE:
                 yield self._console(target.path)
-            elif target.kind is TargetKind.JOURNAL or (target.kind is TargetKind.SYSLOG and self._has_journal):
+            elif target.kind is TargetKind.JOURNAL or (target.kind is TargetKind.SYSLOG and self.has_journal):
                 if not (target.kind is TargetKind.SYSLOG and _JOURNAL in stream.targets):     # a line arrives once
                     yield self._journal_sink(key, channel, config, say)
             elif target.kind is TargetKind.SYSLOG:
@@ -107,11 +107,12 @@ class Outputs:
         self.on_rotated(sink)
 
     @property
-    def _has_journal(self) -> bool:
+    def has_journal(self) -> bool:
+        """Whether there is one: the target syslog is that, then."""
         return available(self._journal.path)
 
     def _journal_sink(self, key: Key, channel: str, config: ProcessConfig, say: Say) -> JournalSink:
-        if not self._journal_missed and not self._has_journal:
+        if not self._journal_missed and not self.has_journal:
             self._journal_missed = True
             self._say("warn", f"{config.name} {channel}: there is no journal ({self._journal.path}): the first lines "
                               "wait for one, the others are lost; the target syslog takes /dev/log then")

@@ -114,16 +114,18 @@ class FileSink(Sink):
 
     def open(self) -> None:
         """Open, or make, the file. Raises OSError unless the reason is BEARABLE."""
-        if self._fd >= 0:
-            return
         try:
-            self._fd = opening.open_append(self.path, self.user, self.mode)
+            self._open()
         except OSError as error:
             if error.errno not in BEARABLE:
                 raise
             self._next_try = monotonic() + REOPEN_PAUSE
             self._lose(0, f"cannot open {self.path}: {error.strerror}")
+
+    def _open(self) -> None:
+        if self._fd >= 0:
             return
+        self._fd = opening.open_append(self.path, self.user, self.mode)
         facts = os.fstat(self._fd)
         self._size, self._identity = facts.st_size, (facts.st_dev, facts.st_ino)
         if self.every:
@@ -202,7 +204,7 @@ class FileSink(Sink):
         if not in_use and not os.path.lexists(self.path):
             return
         self.reopen()
-        self.open()
+        self._open()
         if self._size:
             self._turn()
         if not in_use:

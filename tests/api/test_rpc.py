@@ -87,6 +87,31 @@ def test_what_is_new(start: Start) -> None:
                 assert "@return" in server.system.methodHelp(name)
 
 
+def test_rotation(start: Start) -> None:
+    served = serve(start, "[program:talk]\ncommand=cat\nstdout_logfile={dir}/talk\nstderr_logfile=NONE\nstartsecs=0\n"
+                          "[program:mute]\ncommand=cat\nstdout_logfile=NONE\nstderr_logfile=NONE\nstartsecs=0\n")
+    daemon = served.daemon
+
+    def talk(text: str) -> None:
+        server.supervisor.sendProcessStdin("talk", text)
+        daemon.wait(lambda: daemon.text("talk") == text, "it is in the log")
+
+    with proxy(served.path) as server:
+        talk("one\n")
+        assert server.sdsuper.rotateProcessLogs("talk") is True
+        assert (daemon.text("talk"), daemon.text("talk.1")) == ("", "one\n")
+        talk("two\n")
+        (row,) = server.sdsuper.rotateProcessLogs("talk:*")
+        assert (row["name"], row["status"]) == ("talk", 80)
+        assert (daemon.text("talk.1"), daemon.text("talk.2")) == ("two\n", "one\n")
+        talk("three\n")
+        assert {one["name"]: one["status"] for one in server.sdsuper.rotateAllProcessLogs()} == {"talk": 80, "mute": 20}
+        assert daemon.text("talk.1") == "three\n"
+        assert fault(server, "sdsuper.rotateProcessLogs", "mute") == 20
+        assert fault(server, "sdsuper.rotateProcessLogs", "t*") == 10
+        assert server.sdsuper.rotateLog() is True and "supervisord started" in daemon.text("daemon.log.1")
+
+
 def test_restart_changes_what_changed_and_touches_nothing_else(start: Start) -> None:
     served = serve(start, PROGRAMS)
     http = f"[unix_http_server]\nfile={served.path}\n[inet_http_server]\nport=127.0.0.1:{served.port}\n" \

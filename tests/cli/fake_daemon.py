@@ -149,7 +149,7 @@ class FakeDaemon:
 
     def on_ListConfigs(self) -> dict[str, Any]:
         log = {"logfile": "AUTO", "maxbytes": 0, "backups": 0, "capture_maxbytes": 0, "events_enabled": False,
-               "syslog": False}  # fmt: skip
+               "syslog": False, "journal": False}  # fmt: skip
         configs = [
             {"name": one["name"], "group": one["group"], "inuse": True, "autostart": one["state"] == "RUNNING",
              "autorestart": "unexpected", "group_priority": 999, "process_priority": 10, "command": "/bin/cat",

@@ -68,7 +68,8 @@ def test_an_action_is_a_command(
 
 def test_the_tables_fit() -> None:
     assert set(TEXTS) | set(MORE) == set(COMMANDS) and not set(TEXTS) & set(MORE)
-    assert set(COMMANDS) | set(ALIASES) >= VERBS
+    assert (set(COMMANDS) | set(ALIASES)) - VERBS == {"exit", "help", "quit", "version"} and not VERBS - set(
+        COMMANDS) - set(ALIASES)
     assert all(find(command) for command in [*COMMANDS, *ALIASES, "EOF"])
 
 

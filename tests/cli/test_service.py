@@ -158,9 +158,13 @@ def test_hardening(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert "ProtectSystem=strict\n" in said and "ReadWritePaths=-/srv\n" in said
     assert f"ReadWritePaths=-{folder}/packaged\n" in said
+    assert "state" not in "".join(line for line in said.split("\n") if line.startswith("ReadWritePaths=")), "usual"
     assert "TimeoutStopSec=320\n" in said, "300 and 10, one group after the other, and 10 more"
     assert service.main(["print", "-c", "s.conf", "--hardening", "hardened"]) == 0
     assert "ProtectSystem=full\n" in capsys.readouterr().out
+    (folder / "s.conf").write_text("[supervisord]\nstate_file=/srv/state/kept\n" + PROGRAMS)
+    assert service.main(["print", "-c", "s.conf", "--hardening", "strict"]) == 0
+    assert "ReadWritePaths=-/srv/state\n" in capsys.readouterr().out
 
 
 def test_a_users_own(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -305,7 +305,7 @@ def test_scale_that_cannot_be_written_down(start: Start, directory: Path) -> Non
     (directory / "file").write_text("")
     with pytest.raises(Refusal, match=r"state_file= in \[supervisord\]"):
         daemon.call("Scale", program="web", count=3)
-    with pytest.raises(Refusal, match=r"state_file= in \[supervisord\]"):
+    with pytest.raises(Refusal, match=rf"{directory}/file/state: .*; state_file= in \[supervisord\]"):
         daemon.call("Disable", name="web:*")
     assert sorted(daemon.pids()) == ["one", "web_00", "web_01"] and not why(daemon, "web:web_00")["disabled"]
 
@@ -520,6 +520,15 @@ def test_the_end_of_the_daemon_ends_events(start: Start) -> None:
         out, err = running.communicate(timeout=30)
     assert running.returncode == 1 and "SUPERVISOR_STATE_CHANGE_STOPPING\n" in out
     assert err == "the daemon has ended, or this was too slow for it\n"
+
+
+def test_a_reader_of_events_that_goes_is_not_the_end_of_the_daemon(start: Start) -> None:
+    daemon = start(SLEEP.format(name="web"))
+    with events(daemon) as running:
+        assert running.stdout is not None and running.stderr is not None
+        running.stdout.close()
+        stir(daemon, lambda: running.poll() is not None)
+        assert (running.returncode, running.stderr.read()) == (1, "")
 
 
 def test_a_subscriber_that_goes_is_forgotten(start: Start) -> None:

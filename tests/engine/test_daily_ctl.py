@@ -7,8 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.engine.conftest import ROOT, Daemon, Start
-from tests.engine.test_daily import MANY, SLEEP, ctl, state_file
+from tests.engine.test_daily import MANY, SLEEP, ctl, state_file, stir
 
 FOUR = MANY.replace("numprocs=2", "numprocs=4")
 #: Ready when the test says so, by a line on a descriptor.
@@ -30,10 +32,12 @@ autostart=false
 """
 
 
-def begin(daemon: Daemon, *words: str) -> "subprocess.Popen[str]":
+def begin(daemon: Daemon, *words: str, output: str = "pipe") -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "sdsuper", "ctl", "-s", f"unix://{daemon.socket}", *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-                            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"})
+    with open(os.devnull if output == "pipe" else output, "w") as file:
+        return subprocess.Popen(command, stdout=subprocess.PIPE if output == "pipe" else file, stderr=subprocess.PIPE,
+                                text=True, start_new_session=True,
+                                env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"})
 
 
 def all_run(daemon: Daemon) -> None:
@@ -53,7 +57,8 @@ def test_is_active(start: Start) -> None:
     assert ctl(daemon, "is-ready", "-q", "web") == (0, "")
     for command in ("is-active", "is-ready"):
         assert ctl(daemon, command)[0] == 4
-        assert ctl(daemon, command, "--nope", "web")[0] == 4
+        status, text = ctl(daemon, command, "--nope", "web")
+        assert status == 4 and text.startswith("Error: no such option: --nope\n")
 
 
 def test_is_active_without_a_daemon(tmp_path: Path) -> None:
@@ -183,6 +188,44 @@ def test_rolling_that_is_interrupted_leaves_nobody_down(start: Start, directory:
     daemon.wait_state("web", "RUNNING")
 
 
+@pytest.mark.parametrize(("output", "said"), [
+    ("pipe", ""), ("/dev/full", "sdsuper ctl: cannot write to standard output: No space left on device\n")])
+def test_rolling_that_nobody_reads_any_more_leaves_nobody_down(start: Start, output: str, said: str) -> None:
+    daemon = start(FOUR)
+    all_run(daemon)
+    with begin(daemon, "restart", "--rolling", "web:*", output=output) as running:
+        if running.stdout is not None:
+            running.stdout.close()
+        assert running.stderr is not None and (running.wait(60), running.stderr.read()) == (1, said)
+    all_run(daemon)
+    assert [daemon.status(f"web:web_0{number}")["run"] for number in range(4)] == [2, 1, 1, 1]
+
+
+@pytest.mark.parametrize("words", ["status", "logs one", "logs -f web one", "why web", "events -n 1"])
+def test_an_output_that_takes_nothing(start: Start, words: str) -> None:
+    daemon = start(SLEEP.format(name="web") + TALK.format(name="one", command="echo one"))
+    daemon.wait(lambda: daemon.text("one.log"), "it has written")
+    with begin(daemon, *words.split(), output="/dev/full") as running:
+        stir(daemon, lambda: running.poll() is not None)
+        assert running.stderr is not None and (running.returncode, running.stderr.read()) == (
+            1, "sdsuper ctl: cannot write to standard output: No space left on device\n")
+
+
+def test_outputs_that_are_closed_and_letters_that_are_not_known(start: Start) -> None:
+    daemon = start(TALK.format(name="web", command="sh -c 'printf %%0500d 5; exit 3'"))
+    daemon.wait(lambda: daemon.text("web.log"), "it has written")
+
+    def run(words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(f"exec {sys.executable} -m sdsuper ctl -s unix://{daemon.socket} {words}", shell=True,
+                              capture_output=True, text=True, timeout=60,
+                              env={**os.environ, "PYTHONPATH": str(ROOT), **environment})
+
+    for words in ("status >&-", "status >&- 2>&-", "is-active web >&-"):
+        done = run(words)
+        assert (done.returncode, done.stdout, done.stderr) == (3, "", "")
+    assert "00\\u2026\n" in run("why web", PYTHONIOENCODING="ascii").stdout
+
+
 def test_rolling_when_the_daemon_goes(start: Start) -> None:
     daemon = never_ready(start)
     with begin(daemon, "restart", "--rolling", "web:*") as running:
@@ -219,6 +262,40 @@ def test_logs_of_several(start: Start) -> None:
     assert ctl(daemon, "logs", "-n", "2", "a", "long", "stdout") == (
         0, "a    | two\na    | three\nlong | four\n")
     assert ctl(daemon, "logs", "a", "nope")[0] == 1
+
+
+def test_logs_that_cannot_be_read_say_why(start: Start, directory: Path) -> None:
+    daemon = start(TALK.format(name="a", command="echo one") + TALK.format(name="b", command="echo two"))
+    daemon.wait(lambda: daemon.text("a.log") and daemon.text("b.log"), "they have written")
+    (directory / "a.log").unlink()
+    (directory / "a.log").symlink_to(directory / "b.log")
+    said = f"a: ERROR ({directory}/a.log: is a symbolic link)\n"
+    assert ctl(daemon, "logs", "a") == (1, said)
+    status, text = ctl(daemon, "logs", "a", "b")
+    assert status == 1 and sorted(text.splitlines(True)) == [said, "b | two\n"]
+
+
+def test_logs_of_what_goes_to_a_server_or_to_syslog_besides(start: Start) -> None:
+    talk = TALK.format(name="web", command="sh -c 'echo one; echo two >&2'")
+    daemon = start(talk + "stderr_logfile={dir}/web.err, syslog @udp:127.0.0.1:9\n"
+                   + talk.replace("web", "job").replace("job.log", "job.log, syslog @udp:127.0.0.1:9")
+                   + talk.replace("web", "jour") + "stderr_logfile=journal\n")
+    daemon.wait(lambda: daemon.text("web.err") and all(daemon.text(f"{name}.log") for name in ("web", "job", "jour")),
+                "they have written")
+    assert ctl(daemon, "logs", "web") == (0, "one\n")
+    assert ctl(daemon, "logs", "web", "stderr") == (0, "two\n")
+    assert ctl(daemon, "logs", "job") == (0, "one\n")
+    assert ctl(daemon, "logs", "jour", "stdout") == (0, "one\n")
+
+
+@pytest.mark.parametrize(("command", "status"), [("status", 4), ("why", 1), ("cat", 1), ("usage", 1), ("health", 4)])
+def test_beside_json_there_is_nothing_else(start: Start, command: str, status: int) -> None:
+    daemon = start(SLEEP.format(name="web"))
+    with begin(daemon, command, "-o", "json", "nope", "web") as running:
+        out, err = running.communicate(timeout=60)
+    assert (running.returncode, err) == (status, "nope: ERROR (no such process)\n")
+    (found,) = (value for value in json.loads(out).values() if isinstance(value, list))
+    assert [one["name"] for one in found] == ["web"]
 
 
 def test_logs_f_of_several_is_interleaved_and_follows_rotation(start: Start) -> None:
@@ -259,9 +336,13 @@ def test_what_needs_the_control_socket_says_so_and_the_rest_works(start: Start, 
     assert over_http("is-active", "one") == (0, "running\n")
     assert over_http("is-ready", "one", "nope")[0] == 4
     assert over_http("health")[0] == 0
-    for words in (("why", "one"), ("diff",), ("scale", "web", "3"), ("enable", "one"), ("events",)):
+    for words in (("why", "one"), ("cat", "one"), ("diff",), ("scale", "web", "3"), ("enable", "one"), ("events",)):
         status, text = over_http(*words)
         assert status in (1, 2) and text.endswith("over the control socket only\n"), (words, text)
+    for name, said in (("one", "one: rotated\n"), ("web:*", "web:web_00: rotated\nweb:web_01: rotated\n"),
+                       ("o*", "one: rotated\n"), ("nope", "nope: ERROR (no such process)\n")):
+        assert over_http("rotate", name) == (int(name == "nope"), said)
+    assert over_http("rotate", "all")[1].count(": rotated\n") == 3
     status, text = over_http("restart", "--rolling", "one")
     assert status == 0 and text == "one: stopped\none: started\n", text
     (directory / "elsewhere").rename(directory / "control")

@@ -348,6 +348,20 @@ def home(directory: Path) -> Path:
     return made
 
 
+def test_a_user_holds_up_his_own_logs_alone(start: Start, home: Path) -> None:
+    daemon = start(DOWN.replace("{dir}/out", "{dir}/home/out") + "user=nobody\n"
+                   + DOWN.replace("web", "other").replace("/out", "/other"), main={"api_user": "daemon"})
+    (home / "out").write_bytes(os.urandom(30 << 20))
+    os.chown(home / "out", 65534, 65534)
+    group = held(daemon)
+    (daemon.directory / "other").write_text("other\n")
+    rotate(daemon, "other")
+    daemon.wait(lambda: (daemon.directory / "other.1.gz").exists(), "the other one is compressed")
+    assert (home / "out.1").exists()
+    os.killpg(group, signal.SIGCONT)
+    daemon.wait(lambda: {path.name for path in home.iterdir()} == {"out", "out.1.gz"}, "and then his")
+
+
 @pytest.mark.parametrize("trick", ["link", "source"])
 def test_a_user_makes_no_file_for_root(start: Start, home: Path, trick: str) -> None:
     """He may rename root's files in his directory, and link the result into another one."""

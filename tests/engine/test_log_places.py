@@ -11,6 +11,7 @@ import pytest
 
 from sdsuper.errors import Refusal
 from tests.engine.conftest import Daemon, Start
+from tests.engine.test_daily import ctl
 
 CAT = "[program:web]\ncommand=cat\nstdout_logfile={dir}/logs/out\nstderr_logfile=NONE\nstartsecs=0\nstartretries=0\n"
 
@@ -93,6 +94,17 @@ def test_a_file_system_that_cannot_be_written(small_disk: Path, start: Start) ->
     say(daemon, "lost")
     daemon.wait(lambda: daemon.status("web")["lost_bytes"] == 5)
     daemon.wait_log("Read-only file system")
+    daemon.stop()
+
+
+@pytest.mark.root
+def test_a_rotation_that_cannot_be_is_not_called_one(small_disk: Path, start: Start) -> None:
+    (small_disk / "out").write_text("of another daemon\n")
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    daemon = start(CAT + "autostart=false\n")
+    assert ctl(daemon, "rotate", "web") == (1, f"web: ERROR ({small_disk}/out: Read-only file system)\n")
+    daemon.call("Start", name="web")
+    assert ctl(daemon, "rotate", "web") == (1, f"web: ERROR ({small_disk}/out: Read-only file system)\n")
     daemon.stop()
 
 

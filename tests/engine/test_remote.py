@@ -295,7 +295,17 @@ def test_a_daemon_ends_soon_without_its_server(start: Start) -> None:
     began = time.monotonic()
     assert daemon.stop() == 0
     assert time.monotonic() - began < 10
-    assert "1 messages are lost in the end" in daemon.log
+    assert "1 messages are lost in the end" in daemon.log and "lost at most" not in daemon.log
+
+
+def test_an_end_without_a_loss_tells_of_none(start: Start) -> None:
+    with server("tcp") as there:
+        daemon = start("[program:web]\ncommand=sh -c 'trap \"echo two; exit\" TERM; echo one; while :; do sleep 0.05; "
+                       f"done'\nstdout_logfile={there.target}\n")
+        arrives(daemon, there, "one")
+        assert daemon.stop() == 0
+        daemon.wait(lambda: there.texts == ["one", "two"], "the last words arrive")
+    assert "lost" not in daemon.log
 
 
 # ---- TLS ----------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ Promises: Supervisor's commands, wording and exit statuses (supervisorctl 4.3.0)
 command does not need is not imported: a `status` is over before argparse would be loaded.
 """
 
+import io
 import os
 import sys
 
@@ -19,6 +20,7 @@ def main(argv: list[str], prog: str = "sdsuper ctl", go: bool = True) -> int:
     """Do one action, or be a shell. `go` adds the options of the Go supervisord's client. Returns the exit status."""
     from sdsuper.cli.ctl.session import Session
 
+    _open_output()
     try:
         options = Options(argv, prog, go)
     except UsageError as error:
@@ -26,15 +28,25 @@ def main(argv: list[str], prog: str = "sdsuper ctl", go: bool = True) -> int:
     session = Session(options)
     try:
         status = _use(session)
-        sys.stdout.flush()
-        return status
+        session.flush()
+        return 1 if session.deaf else status
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader of our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except OSError as error:  # a command's own never come here
+        session.hush(error)
         return 1
     finally:
         session.disconnect()
+
+
+def _open_output() -> None:
+    """Have outputs that can be written to, also where they were closed (`>&-`), and letters that they do not know."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+            setattr(sys, name, os.fdopen(number, "w", closefd=False))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _use(session: "Session") -> int:

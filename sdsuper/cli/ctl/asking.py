@@ -3,15 +3,16 @@
 Exit status: 0 yes, for all that were named; 3 no; 4 for an unknown name, or no daemon. `-q` says nothing.
 """
 
+from sdsuper.cli.ctl.each import miss, named
 from sdsuper.cli.ctl.help import explain
-from sdsuper.cli.ctl.names import shown, unknown
+from sdsuper.cli.ctl.names import shown
 from sdsuper.cli.ctl.session import STATUS_NOT_RUNNING, STATUS_UNKNOWN
 from sdsuper.cli.ctl.show import output, say_json
 from sdsuper.errors import Refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from sdsuper.cli.ctl.session import Session
@@ -42,10 +43,13 @@ def _ask(session: "Session", argument: str, command: str,
         return
     words = argument.split()
     quiet = [word for word in words if word in ("-q", "--quiet")]
-    names = [word for word in words if word not in quiet]
-    if not names or any(name.startswith("-") for name in names):
-        session.wrong(f"Error: {command} requires a process name", STATUS_UNKNOWN)
+    names: Sequence[str] = [word for word in words if word not in quiet]
+    if option := next((name for name in names if name.startswith("-")), ""):
+        session.wrong(f"Error: no such option: {option}", STATUS_UNKNOWN)
         explain(session, command)
+        return
+    names = named(session, command, names, STATUS_UNKNOWN)
+    if not names:
         return
     no = missing = False
     for name in names:
@@ -86,7 +90,7 @@ def health(session: "Session", argument: str) -> None:
     for name in words or ["all"]:
         processes = _found(session, name)
         if processes is None:
-            session.say(unknown(name))
+            miss(session, name, as_json, STATUS_UNKNOWN)
             status = STATUS_UNKNOWN
             continue
         found += processes

@@ -8,6 +8,7 @@ kernel says of the running process.
 from sdsuper.cli.ctl.each import collect, named
 from sdsuper.cli.ctl.names import shown
 from sdsuper.cli.ctl.show import output, say_json
+from sdsuper.errors import Refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +27,13 @@ def cat(session: "Session", argument: str) -> None:
     names = named(session, "cat", words)
     if not names:
         return
-    found = list(collect(session, "Cat", names, "processes"))
+    try:
+        found = list(collect(session, "Cat", names, "processes", as_json))
+    except Refusal as refusal:
+        if refusal.fault != "FAILED":
+            raise
+        session.wrong(f"Error: {refusal.detail}")
+        return
     if as_json:
         say_json(session, {"schema": "sdsuper.cat/1", "processes": found})
         return

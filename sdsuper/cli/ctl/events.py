@@ -47,6 +47,8 @@ def events(session: "Session", argument: str) -> None:
         session.wrong(f"Error: {refusal.detail}")
     except KeyboardInterrupt:
         session.say("")
+    except BrokenPipeError:
+        raise                               # nobody reads us any more; that is not the daemon's end
     except ConnectionError:
         sys.stdout.flush()
         sys.stderr.write("the daemon has ended, or this was too slow for it\n")

@@ -94,6 +94,12 @@ MORE = {
     "usage <name> [...]\tThe same for some of them",
     "why": "why <name> [...]\tShow why a process is as it is: what it waits for, how it has ended, its log",
 }
+#: What Supervisor's commands can do here besides.
+_BESIDES = {
+    "restart": "restart --rolling [--batch N] [--timeout SECONDS] <name>\n"
+    "\t\t\tOne after the other; the next when the last is up, ready and well",
+    "update": "update --dry-run [gname ...]\tShow what it would do, as diff does",
+}
 _HEADER = "default commands (type help <topic>):"
 _MORE_HEADER = "more commands (type help <topic>):"
 _ROWS = 3
@@ -114,6 +120,8 @@ def help(session: "Session", argument: str) -> None:
 def explain(session: "Session", command: str) -> None:
     """The lines on one command, as they follow a wrong use of it."""
     session.say(TEXTS.get(command) or MORE[command])
+    if command in _BESIDES and not session.options.compatible:
+        session.say(_BESIDES[command])
 
 
 def _topics(texts: dict[str, str]) -> str:

@@ -91,7 +91,9 @@ def _act(session: "Session", argument: str, action: str, method: str, word: str)
         for result in results:
             if action == "rotate" and result["fault"] == "NO_FILE" and len(results) > 1:
                 continue                # of many, those that have no log file are passed over
-            wrong = "no log file" if result["fault"] == "NO_FILE" else "failed"
+            # Supervisor's word for what it clears
+            failed = result["description"] if action == "rotate" else "failed"
+            wrong = "no log file" if result["fault"] == "NO_FILE" else failed
             done = result["fault"] == "SUCCESS"
             session.say(f"{shown(result['group'], result['name'])}: {word if done else f'ERROR ({wrong})'}")
             session.note(result["fault"])

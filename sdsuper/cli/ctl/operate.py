@@ -4,6 +4,7 @@ A name is a process, `group:*`, `all`, or a shell pattern. Groups, patterns and 
 process that the command applied to; a single name always answers.
 """
 
+from sdsuper.cli.ctl.each import named
 from sdsuper.cli.ctl.help import explain
 from sdsuper.cli.ctl.names import as_typed, shown, split, unknown
 from sdsuper.cli.ctl.session import GENERIC, INVALID_ARGS
@@ -11,6 +12,7 @@ from sdsuper.errors import Refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from sdsuper.cli.ctl.session import Session
@@ -46,18 +48,16 @@ def restart(session: "Session", argument: str) -> None:
     """`restart name …`: stop them all, then start them all. `restart --rolling …`: one after the other."""
     if not session.up():
         return
-    if not argument:
-        session.wrong("Error: restart requires a process name")
-        explain(session, "restart")
-        return
     words = argument.split()
     if any(word.startswith("--") for word in words):
         from sdsuper.cli.ctl.rolling import rolling
 
         rolling(session, words)
         return
-    _stop(session, words)
-    _start(session, words)
+    names = named(session, "restart", words)
+    if names:
+        _stop(session, names)
+        _start(session, names)
 
 
 def signal(session: "Session", argument: str) -> None:
@@ -69,7 +69,7 @@ def signal(session: "Session", argument: str) -> None:
         session.wrong("Error: signal requires a signal name and a process name")
         explain(session, "signal")
         return
-    for name in _targets(words[1:]):
+    for name in named(session, "signal", words[1:]):
         operate(session, name, "Signal", GENERIC, signal=words[0])
 
 
@@ -77,40 +77,26 @@ def reload_program(session: "Session", argument: str) -> None:
     """`reload-program name …`: exit 7 for what does not run, 1 for what cannot be reloaded or says that it was not."""
     if not session.up():
         return
-    if not argument:
-        session.wrong("Error: reload-program requires a process name")
-        explain(session, "reload-program")
-    for name in _targets(argument.split()):
+    for name in named(session, "reload-program", argument.split()):
         operate(session, name, "ReloadProcess", GENERIC)
 
 
-def _start(session: "Session", names: list[str]) -> None:
+def _start(session: "Session", names: "Sequence[str]") -> None:
     if not session.up():
         return
-    if not names:
-        session.wrong("Error: start requires a process name", INVALID_ARGS)
-        explain(session, "start")
-    for name in _targets(names):
+    for name in named(session, "start", names, INVALID_ARGS):
         operate(session, name, "Start", INVALID_ARGS)
 
 
-def _stop(session: "Session", names: list[str]) -> None:
+def _stop(session: "Session", names: "Sequence[str]") -> None:
     if not session.up():
         return
-    if not names:
-        session.wrong("Error: stop requires a process name")
-        explain(session, "stop")
-    for name in _targets(names):
+    for name in named(session, "stop", names):
         operate(session, name, "Stop", GENERIC)
 
 
 def _groups(argument: str) -> list[str]:
     return [f"{group}:*" for group in argument.split()]
-
-
-def _targets(names: list[str]) -> list[str]:
-    """The word `all` anywhere wins over the other names."""
-    return ["all"] if "all" in names else names
 
 
 #: Method -> (word for success, texts of faults, fault that leaves the exit status alone).

@@ -71,7 +71,7 @@ def _show(session: "Session", names: set[tuple[str, str]], wish: Wish) -> None:
     asked = as_typed(wish.names[0]) if len(wish.names) == 1 else "these"
     sys.stdout.flush()
     try:
-        in_journal = _in_the_journal(session, names)
+        in_journal = _in_the_journal(session, names, wish.channel)
         if in_journal:
             from sdsuper.cli.ctl.journal import JournalError, show
 
@@ -95,11 +95,12 @@ def _show(session: "Session", names: set[tuple[str, str]], wish: Wish) -> None:
         session.say("")
 
 
-def _in_the_journal(session: "Session", names: set[tuple[str, str]]) -> set[tuple[str, str]]:
+def _in_the_journal(session: "Session", names: set[tuple[str, str]], channel: str | None) -> set[tuple[str, str]]:
     """Those of them that write to the journal, as far as it can be known: a Supervisor does not tell."""
     configs: list[dict[str, Any]] = session.call("ListConfigs")["configs"]
     return names.intersection((one["group"], one["name"]) for one in configs
-                              for channel in ("stdout", "stderr") if one.get(channel, {}).get("syslog"))
+                              for each in ([channel] if channel else ["stdout", "stderr"])
+                              if one.get(each, {}).get("journal"))
 
 
 # ---- what is wished --------------------------------------------------------------------------------------------------
@@ -159,12 +160,17 @@ def _show_file(session: "Session", name: str, wish: Wish) -> None:
         else:
             show_bytes(last)
     except Refusal as refusal:
-        if refusal.fault != "NO_FILE":
-            raise
-        session.wrong(f"{name}: ERROR (no log file)")
+        session.wrong(f"{name}: ERROR ({why_no_log(refusal)})")
     finally:
         if log is not None:
             log.close()
+
+
+def why_no_log(refusal: Refusal) -> str:
+    """Why a log cannot be shown. Raises the Refusal if it says another thing."""
+    if refusal.fault not in ("NO_FILE", "FAILED"):
+        raise refusal
+    return "no log file" if refusal.fault == "NO_FILE" else refusal.detail
 
 
 def last_lines(log: "Log", lines: int) -> bytes:

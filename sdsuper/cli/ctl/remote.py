@@ -41,6 +41,7 @@ class RemoteBackend:
             "ClearLogs": self._clear_logs, "Reread": self._reread_config, "Update": self._update,
             "AddGroup": self._add_group, "RemoveGroup": self._remove_group, "Shutdown": self._shutdown,
             "ListRuns": self._list_runs, "ReloadProcess": self._reload_process,
+            "RotateLogs": self._rotate_logs,
         }  # fmt: skip
 
     def call(self, method: str, **parameters: Any) -> Values:
@@ -167,6 +168,14 @@ class RemoteBackend:
         self._rpc.call("supervisor.clearProcessLogs", name)
         group, process = split(name)
         return _results([{"group": group, "name": process, "status": FAULTS["SUCCESS"], "description": "OK"}])
+
+    def _rotate_logs(self, name: str) -> Values:
+        if name == "all":
+            return _results(self._rpc.call("sdsuper.rotateAllProcessLogs"))
+        group, process = split(name)
+        if process is None and not _is_pattern(group):
+            return _results(self._rpc.call("sdsuper.rotateProcessLogs", f"{group}:*"))
+        return self._each(self._infos(name), "sdsuper.rotateProcessLogs")
 
     # ---- configuration --------------------------------------------------------------------------------------------
 

@@ -1,11 +1,10 @@
 """restart --rolling: one after the other, so that the others serve meanwhile.
 
 Promises: the next ones are stopped only when the last are RUNNING and, where checks say so, ready and well; the first
-failure ends it, and what was done is said. Who is stopped when ^C comes is started again. Must not: touch what is not
-up.
+failure ends it, and what was done is said. Who is stopped when ^C comes, or nobody reads the output any more, is
+started again. Must not: touch what is not up.
 """
 
-import sys
 import time
 from typing import NamedTuple
 
@@ -42,7 +41,7 @@ class _FailedRestart(Exception):
 
 def rolling(session: "Session", words: list[str]) -> None:
     """`restart --rolling [--batch N] [--timeout SECONDS] name …`: exit 7 when one does not come up again, 1 for an
-    unknown name or a daemon that has gone, 2 for a wrong option, 130 after ^C.
+    unknown name, a daemon that has gone or a reader that has, 2 for a wrong option, 130 after ^C.
     """
     try:
         wish = _wish(words)
@@ -64,6 +63,9 @@ def rolling(session: "Session", words: list[str]) -> None:
         session.say(f"Error: {failure}")
         status = NOT_RUNNING
     except (OSError, SdsuperError) as error:        # the daemon is gone, or somebody else is in its place
+        if session.deaf:                            # or nobody reads what we say (`| head -1`)
+            _start_again(session, under_way)
+            raise
         session.say(f"Error: {error}")
         status = GENERIC
     except KeyboardInterrupt:
@@ -149,7 +151,7 @@ def _later(session: "Session", name: str, until: float, why: str) -> "dict[str, 
     """The process a moment later. Raises _FailedRestart when that is too late."""
     if time.monotonic() > until:
         raise _FailedRestart(f"{name} {why}")
-    sys.stdout.flush()
+    session.flush()
     time.sleep(_PAUSE)
     return _one(session, name)
 
@@ -180,5 +182,5 @@ def _start_again(session: "Session", names: list[str]) -> None:
             if one["statecode"] not in _UP:
                 _call(session, "Start", name)
                 session.say(f"{name}: started, not waited for")
-        except (_FailedRestart, OSError) as error:
+        except (_FailedRestart, OSError, SdsuperError) as error:
             session.say(f"Error: {error}")

@@ -6,6 +6,7 @@ commands.
 """
 
 import errno
+import os
 import sys
 
 from sdsuper.errors import FAULTS, Refusal, SdsuperError
@@ -47,6 +48,7 @@ class Session:
         self.url = options.url
         self.output = options.output
         self.status = 0
+        self.deaf = False           # standard output takes no more
         self.server: dict[str, Any] = {}
         self._backend: Backend | None = None
         self._lines: Lines | None = None
@@ -78,13 +80,34 @@ class Session:
     # --- the user
 
     def say(self, text: str) -> None:
-        """One line (or several) on standard output."""
-        sys.stdout.write(text + "\n")
+        """One line (or several) on standard output. Raises OSError, after which nothing is said any more (`deaf`)."""
+        try:
+            sys.stdout.write(text + "\n")
+        except OSError as error:
+            self.hush(error)
+            raise
 
     def wrong(self, text: str, status: int = GENERIC) -> None:
         """Say what is wrong, and leave with `status` unless something later has another one."""
         self.say(text)
         self.status = status
+
+    def flush(self) -> None:
+        """Let all be read that was said. Raises OSError, after which nothing is said any more (`deaf`)."""
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            self.hush(error)
+            raise
+
+    def hush(self, error: OSError) -> None:
+        """Standard output takes no more; that its reader has seen enough (`| head -1`) is not worth a word."""
+        if self.deaf:
+            return
+        self.deaf = True
+        if not isinstance(error, BrokenPipeError):
+            sys.stderr.write(f"{self.options.prog}: cannot write to standard output: {error.strerror}\n")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
     @property
     def lines(self) -> "Lines":
@@ -123,7 +146,7 @@ class Session:
 
     def call(self, method: str, **parameters: "Any") -> "dict[str, Any]":
         """Call the daemon; what was said so far is shown first, for the call may take long."""
-        sys.stdout.flush()
+        self.flush()
         return self.backend.call(method, **parameters)
 
     def disconnect(self) -> None:

@@ -8,7 +8,7 @@ import time
 from typing import NamedTuple
 
 from sdsuper.cli.ctl.logs import POLL_SECONDS, show_bytes
-from sdsuper.cli.ctl.output import last_lines
+from sdsuper.cli.ctl.output import last_lines, why_no_log
 from sdsuper.errors import Refusal
 
 TYPE_CHECKING = False
@@ -38,10 +38,7 @@ def show(session: "Session", names: "Iterable[str]", channel: str | None, lines:
     sources: list[_Source] = []
     try:
         for name in names:
-            found = [log for log in _logs(session, name, channel) if log is not None]
-            if not found:
-                session.wrong(f"{name}: ERROR (no log file)")
-            for log in found:
+            for log in _logs(session, name, channel):
                 source = _Source(f"{name:<{width}} | ".encode(), log, bytearray())
                 sources.append(source)
                 last = last_lines(log, lines)
@@ -57,17 +54,21 @@ def show(session: "Session", names: "Iterable[str]", channel: str | None, lines:
             source.log.close()
 
 
-def _logs(session: "Session", name: str, channel: str | None) -> "list[Log | None]":
-    return [_log(session, name, one) for one in ([channel] if channel else ["stdout", "stderr"])]
-
-
-def _log(session: "Session", name: str, channel: str) -> "Log | None":
-    try:
-        return session.backend.log(name, channel)
-    except Refusal as refusal:
-        if refusal.fault not in ("NO_FILE", "FAILED"):
-            raise
-        return None
+def _logs(session: "Session", name: str, channel: str | None) -> "list[Log]":
+    """The logs of a process; it is said if there are none, and which cannot be read."""
+    found, wrong = [], []
+    for one in [channel] if channel else ["stdout", "stderr"]:
+        try:
+            found.append(session.backend.log(name, one))
+        except Refusal as refusal:
+            why = why_no_log(refusal)
+            if refusal.fault != "NO_FILE":
+                wrong.append(why)
+    if not found and not wrong:
+        wrong.append("no log file")
+    for why in wrong:
+        session.wrong(f"{name}: ERROR ({why})")
+    return found
 
 
 def _follow(sources: list[_Source]) -> None:

@@ -6,8 +6,9 @@ vanish. Its exit status says only whether the answer could be had.
 
 import sys
 
+from sdsuper.cli.ctl.each import miss
 from sdsuper.cli.ctl.help import explain
-from sdsuper.cli.ctl.names import shown, unknown
+from sdsuper.cli.ctl.names import shown
 from sdsuper.cli.ctl.options import checked_format
 from sdsuper.cli.ctl.session import INVALID_ARGS, NOT_RUNNING, STATUS_NOT_RUNNING, STATUS_UNKNOWN
 from sdsuper.cli.options import UsageError
@@ -44,11 +45,7 @@ def status(session: "Session", argument: str) -> None:
             except Refusal as refusal:
                 if refusal.fault != "BAD_NAME":
                     raise
-                if as_json:
-                    sys.stderr.write(unknown(name) + "\n")
-                else:
-                    session.say(unknown(name))
-                session.status = STATUS_UNKNOWN
+                miss(session, name, as_json, STATUS_UNKNOWN)
     if as_json:
         say_json(session, {"schema": "sdsuper.status/1", "processes": processes})
         return

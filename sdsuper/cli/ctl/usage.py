@@ -30,7 +30,7 @@ def usage(session: "Session", argument: str) -> None:
     if words is None:
         return
     names = [None] if not words or "all" in words else words
-    found = [*map(measured, collect(session, "ListRuns", names, "runs"))]
+    found = [*map(measured, collect(session, "ListRuns", names, "runs", as_json))]
     if unknown_memory := [one for one in found if one["pid"] and one.get("memory") is None]:
         _measure(unknown_memory)
     if as_json:

@@ -36,7 +36,7 @@ def why(session: "Session", argument: str) -> None:
     if not names:
         return
     try:
-        found = list(collect(session, "Why", names, "processes"))
+        found = list(collect(session, "Why", names, "processes", as_json))
     except Refusal as refusal:
         if refusal.fault != "FAILED":
             raise
