@@ -26,8 +26,6 @@ from sdsuper.core.vocabulary import (
 )
 
 Inputs = list[tuple[Slot, Input]]
-#: Whoever is in one of these can lose something; in BACKOFF it will wait for it anyway.
-_LOSING = frozenset({State.STARTING, State.RUNNING})
 
 
 class Standing(Enum):
@@ -92,9 +90,10 @@ class Dependencies:
     def _standing(self, need: Need) -> Standing:
         key = (need.group, need.process)
         slot = self._slots.get(key)
-        # what is about to stop is as good as down: nobody should start because of it any more
-        gone = slot is None or (key in self._held and need.condition is not Condition.COMPLETED)
-        how = Standing.DOWN if slot is None or gone else standing(slot, slot.process, need.condition)
+        how = Standing.DOWN if slot is None else standing(slot, slot.process, need.condition)
+        if key in self._held and need.condition is not Condition.COMPLETED:
+            # what is about to stop is as good as down: nobody should start because of it any more
+            how = Standing.COMING if self._held[key].again else Standing.DOWN
         if how is Standing.DOWN and key in self._pulled:
             how = Standing.COMING
         return Standing.MET if need.optional and how is Standing.DOWN else how
@@ -152,11 +151,11 @@ class Dependencies:
             return found
         for dependent in self.dependents(slot.key):
             found += self.look(dependent)
-            if dependent.process.state in _LOSING and dependent.process.phase is not Phase.WAITING:
+            if _tied(dependent.process):
                 found += self._after_loss(slot, before, dependent)
         for need in slot.config.depends.needs:
             found += self._released((need.group, need.process))
-        if slot.key in self._held and slot.process.state not in (State.STARTING, State.RUNNING):
+        if slot.key in self._held and not _tied(slot.process):
             found.append((slot, self._held.pop(slot.key)))
         return found
 
@@ -178,13 +177,13 @@ class Dependencies:
 
     def hold(self, slot: Slot, input: Stop) -> Inputs | None:
         """A process is to stop: None if it may at once, else what is to happen before. Its stop follows by itself."""
-        if slot.process.state not in (State.STARTING, State.RUNNING):
+        if not _tied(slot.process):
             return None
         found: Inputs = []
         waits = False
         for dependent in self.dependents(slot.key):
             goes_along = dependent.config.depends.lost is not Lost.IGNORE and _leans(dependent, slot.key)
-            if goes_along and dependent.process.state in _LOSING and dependent.process.phase is not Phase.WAITING:
+            if goes_along and _tied(dependent.process):
                 found += self._let_go(dependent)
                 waits = True
             waits = waits or self._in_the_way(dependent)
@@ -192,11 +191,16 @@ class Dependencies:
             return None
         if not input.again or slot.key not in self._held:       # a stop for good is not undone by one for a while
             self._held[slot.key] = input
-        return found
+        return found + self.looks(slot.key)
 
     def held(self, key: Key) -> bool:
         """Whether a stop of this process waits for others."""
         return key in self._held
+
+    def goal(self, slot: Slot) -> Goal:
+        """What is wished of a process, with what a stop that waits will make of it."""
+        held = self._held.get(slot.key)
+        return slot.process.goal if held is None else Goal.UP if held.again else Goal.DOWN
 
     def wanted_up(self, key: Key) -> bool:
         """Somebody starts it. Whether a stop of it waits: then it comes back after that."""
@@ -240,6 +244,13 @@ class Dependencies:
                 else:
                     stack += before
         return list(done.values())
+
+
+def _tied(process: Process) -> bool:
+    """Whether it can lose what it depends on, and be lost: not in BACKOFF, after which it waits anyway, nor while it
+    waits.
+    """
+    return process.state in (State.STARTING, State.RUNNING) and process.phase is not Phase.WAITING
 
 
 def _leans(dependent: Slot, key: Key) -> bool:
