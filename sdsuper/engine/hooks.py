@@ -14,7 +14,8 @@ from sdsuper.engine.errands import Errand, ErrandResult
 from sdsuper.engine.probes import Probes, Question
 from sdsuper.engine.supervise import Engine
 
-#: Those that nobody waits for: when the process goes down, and with a new run, they are over.
+#: Those that nobody waits for: a stop, the next run and the end of the daemon end them. The end of a run by itself does
+#: not, for a job may be done sooner than they are.
 _LOOSE = (Hook.POST_START,)
 LINES = 5               # of a hook's output that the log has when it fails
 
@@ -36,27 +37,29 @@ class Hooks:
             self._end(slot.key, effect.run)
             return
         self._queues.setdefault(slot.key, deque()).append((slot, effect))
-        running = self._running.get(slot.key)
-        if running is None:
+        if slot.key not in self._running:
             self._next(slot.key)
-        elif running[0].hook in _LOOSE and running[1] is not None:
-            running[1].cancel()
 
     def when_idle(self, call: Callable[[], object]) -> None:
-        """Call once none that is waited for is under way."""
+        """The daemon ends: call once none that is waited for is under way."""
         self._waiting.append(call)
+        for key in tuple(self._running):
+            self._end_loose(key)
         self._tell_idle()
 
     def _heard(self, slot: Slot, change: Publish) -> None:
-        """What belongs to a process that is up ends with it."""
-        if (change.state is State.STOPPING or slot.resting) and slot.key in self._running:
-            queue = self._queues.get(slot.key, deque())
-            kept = [pair for pair in queue if pair[1].hook not in _LOOSE]
-            queue.clear()
-            queue.extend(kept)
-            effect, job = self._running[slot.key]
-            if effect.hook in _LOOSE and job is not None:
-                job.cancel()
+        if change.state in (State.STOPPING, State.STARTING) and slot.key in self._running:
+            self._end_loose(slot.key)
+
+    def _end_loose(self, key: Key) -> None:
+        """End what nobody waits for."""
+        queue = self._queues.get(key, deque())
+        kept = [pair for pair in queue if pair[1].hook not in _LOOSE]
+        queue.clear()
+        queue.extend(kept)
+        effect, job = self._running[key]
+        if effect.hook in _LOOSE and job is not None:
+            job.cancel()
 
     def _tell_idle(self) -> None:
         if not self._waiting:
@@ -89,7 +92,7 @@ class Hooks:
         command = getattr(hooks, effect.hook.value)
         if not command:                     # only what came before it was waited for
             self._running[key] = effect, None
-            self._engine.loop.soon(0, lambda: self._done(slot, effect, ""))
+            self._engine.loop.soon(0, lambda: self._done(slot, HookDone(effect.run, effect.hook)))
             return
         errand = self._probes.run(slot, command, hooks.timeout, lambda result: self._ended(slot, effect, result),
                                   _environment(slot, effect))
@@ -105,12 +108,12 @@ class Hooks:
         elif self._engine.log.takes("debug"):
             self._engine.log.write("debug", f"{name}: done")
         self._engine.log.flush()
-        self._done(slot, effect, result.reason)
+        self._done(slot, HookDone(effect.run, effect.hook, result.reason, result.lack))
 
-    def _done(self, slot: Slot, effect: RunHook, reason: str) -> None:
+    def _done(self, slot: Slot, news: HookDone) -> None:
         del self._running[slot.key]
         if self._engine.roster.get(slot.key) is slot:
-            self._engine.submit(slot, HookDone(effect.run, effect.hook, reason))
+            self._engine.submit(slot, news)
         self._next(slot.key)
 
 

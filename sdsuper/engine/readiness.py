@@ -101,8 +101,8 @@ class Readiness:
         ready = run.slot.config.readiness
         if ready.kind is not ReadyKind.LOG:
             return None
-        return LineTap(re.compile(ready.detail.encode()), lambda: self._engine.loop.soon(
-            0, lambda: self._say(run, Ready(run.number, f"log:{ready.detail}"))))
+        return LineTap(re.compile(ready.detail.encode()), lambda: self._engine.submit_soon(
+            run.slot, Ready(run.number, f"log:{ready.detail}")))
 
     def _end(self, run: Run) -> None:
         watch = self._watches.get(run)
@@ -117,7 +117,9 @@ class Readiness:
                 os.unlink(path)
             except FileNotFoundError:
                 pass
-        self._close_fd(watch)
+        if watch.fd >= 0:
+            self._read_fd(run, watch)
+            self._close_fd(watch)
         del self._watches[run]
 
     def _close_fd(self, watch: Watch) -> None:

@@ -136,7 +136,7 @@ class Updates:
                 starts = [pair for _slot, act in finish for pair in act()]
                 for name in gone:
                     self._forget_group(name)
-                self._begin_again(starts)
+                self._start([*starts, *inputs])
             finally:
                 self._under_way = False
                 if self._turns:
@@ -152,7 +152,6 @@ class Updates:
             self._engine.submit_all(roster.stops(up))
 
         self._under_way = True
-        self._engine.submit_all(inputs)
         stop()
 
     def _tell_renewed(self, names: list[str]) -> None:
@@ -179,7 +178,7 @@ class Updates:
         for config in change.restarted:
             slot = roster.get((name, config.name))
             if slot is not None:
-                finish.append((slot, partial(self._replace, slot, config, slot.process.goal is Goal.UP)))
+                finish.append((slot, partial(self._replace, slot, config, roster.dependencies.goal(slot) is Goal.UP)))
         return finish
 
     def _replace(self, slot: Slot, config: ProcessConfig, was_up: bool) -> Inputs:
@@ -191,9 +190,9 @@ class Updates:
             return [(slot, Start())]
         return []
 
-    def _begin_again(self, starts: Inputs) -> None:
-        """Only now, for others may follow, and have to be as they will be. What a group that is not touched depends on
-        may have other processes.
+    def _start(self, starts: Inputs) -> None:
+        """Only now: what is new may need what is still to be replaced, or the place of what is to go. What a group that
+        is not touched depends on may have other processes.
         """
         for group in self._daemon.model.groups:
             for config in group.processes:
