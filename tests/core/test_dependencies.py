@@ -401,6 +401,19 @@ def test_the_order_of_the_end_puts_needs_before_priorities() -> None:
     assert [slot.config.name for slot in made.stop_order(made)][-1] == "db"
 
 
+def test_two_configurations_in_part_make_no_circle() -> None:
+    made = up(Site(a=policy(), b=policy(depends=needs("a", lost=Lost.RESTART)), c=policy(depends=needs("b"))), "c")
+    made.roster.set_process("a", policy(name="a", depends=needs("b", lost=Lost.RESTART)))
+    assert {slot.config.name for slot in made.roster.stop_order(made.roster)} == {"a", "b", "c"}
+    for name in "ab":
+        made.feed(name, Stop())
+        assert made.state(name) is STOPPED
+    for name in "ca":
+        made.feed(name, Start())
+    made.wait(5)
+    assert {made.state(name) for name in "abc"} == {RUNNING}
+
+
 def test_without_needs_nothing_is_looked_at() -> None:
     made = Site(a=policy(), b=policy())
     assert not made.roster.dependencies

@@ -278,3 +278,16 @@ def test_what_is_new_waits_for_the_new_run_of_a_job(start: Start) -> None:
     daemon.call("Update")
     daemon.wait_state("app", "RUNNING")
     daemon.wait(lambda: daemon.text("trace") == "1\n2\napp\n", "in this order")
+
+
+def test_a_dependency_is_turned_round(start: Start) -> None:
+    plain, needy = "[program:{}]\ncommand=sleep {}\nstartsecs=0\n", "depends_on={}\ndepends_lost=restart\n"
+    daemon = start(plain.format("a", 1000) + plain.format("b", 1000) + needy.format("a"))
+    daemon.wait_state("b", "RUNNING")
+    daemon.write(plain.format("a", 1000) + needy.format("b") + plain.format("b", 1001))
+    daemon.call("Update", groups=["a"])         # b has its old options still
+    assert daemon.result("Stop", "b")[0] == "SUCCESS"
+    daemon.call("Update")
+    assert daemon.result("Start", "a")[0] in ("SUCCESS", "ALREADY_STARTED")
+    daemon.wait_state("a", "RUNNING")
+    assert daemon.status("b")["state"] == "RUNNING" and daemon.stop() == 0
