@@ -8,6 +8,7 @@ what follows from it.
 from collections import deque
 from collections.abc import Callable
 
+from sdsuper.config.model import ProcessConfig
 from sdsuper.core.slot import Key, Slot
 from sdsuper.core.vocabulary import EndHook, Hook, HookDone, Publish, RunHook, State
 from sdsuper.engine.errands import Errand, ErrandResult
@@ -25,7 +26,8 @@ class Hooks:
 
     def __init__(self, engine: Engine, probes: Probes) -> None:
         self._engine, self._probes = engine, probes
-        self._queues: dict[Key, deque[tuple[Slot, RunHook]]] = {}
+        #: (process, its options when the hook was asked for, for they may be others when it is its turn, the effect)
+        self._queues: dict[Key, deque[tuple[Slot, ProcessConfig, RunHook]]] = {}
         self._running: dict[Key, tuple[RunHook, Errand | Question | None]] = {}
         self._waiting: list[Callable[[], object]] = []
         engine.hooks = self.take
@@ -36,7 +38,7 @@ class Hooks:
         if isinstance(effect, EndHook):
             self._end(slot.key, effect.run)
             return
-        self._queues.setdefault(slot.key, deque()).append((slot, effect))
+        self._queues.setdefault(slot.key, deque()).append((slot, slot.config, effect))
         if slot.key not in self._running:
             self._next(slot.key)
 
@@ -54,7 +56,7 @@ class Hooks:
     def _end_loose(self, key: Key) -> None:
         """End what nobody waits for."""
         queue = self._queues.get(key, deque())
-        kept = [pair for pair in queue if pair[1].hook not in _LOOSE]
+        kept = [asked for asked in queue if asked[2].hook not in _LOOSE]
         queue.clear()
         queue.extend(kept)
         effect, job = self._running[key]
@@ -65,7 +67,7 @@ class Hooks:
         if not self._waiting:
             return
         effects = [effect for effect, _job in self._running.values()]
-        effects += [effect for queue in self._queues.values() for _slot, effect in queue]
+        effects += [effect for queue in self._queues.values() for _slot, _config, effect in queue]
         if all(effect.hook in _LOOSE for effect in effects):
             waiting, self._waiting = self._waiting, []
             for call in waiting:
@@ -74,7 +76,7 @@ class Hooks:
     def _end(self, key: Key, run: int) -> None:
         """Nobody waits for the hook of this run any more; what is to follow a run is run all the same."""
         queue = self._queues.get(key, deque())
-        kept = [pair for pair in queue if pair[1].run != run or pair[1].hook is Hook.POST_STOP]
+        kept = [asked for asked in queue if asked[2].run != run or asked[2].hook is Hook.POST_STOP]
         queue.clear()
         queue.extend(kept)
         running = self._running.get(key)
@@ -87,15 +89,14 @@ class Hooks:
             self._queues.pop(key, None)
             self._tell_idle()
             return
-        slot, effect = queue.popleft()
-        hooks = slot.config.hooks
-        command = getattr(hooks, effect.hook.value)
+        slot, config, effect = queue.popleft()
+        command = getattr(config.hooks, effect.hook.value)
         if not command:                     # only what came before it was waited for
             self._running[key] = effect, None
             self._engine.loop.soon(0, lambda: self._done(slot, HookDone(effect.run, effect.hook)))
             return
-        errand = self._probes.run(slot, command, hooks.timeout, lambda result: self._ended(slot, effect, result),
-                                  _environment(slot, effect))
+        errand = self._probes.run(Slot(slot.group, config), command, config.hooks.timeout,
+                                  lambda result: self._ended(slot, effect, result), _environment(slot, effect))
         self._running[key] = effect, errand
         self._tell_idle()
 

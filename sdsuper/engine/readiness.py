@@ -22,7 +22,8 @@ from sdsuper.system import notify
 from sdsuper.system import process as system
 from sdsuper.system.loop import EPOLLIN
 
-MOST_A_SECOND = 100         # notifications of one program that are looked at
+MOST_A_SECOND = 100         # notifications of one program that are looked at for anything but VITAL
+VITAL = ("READY", "WATCHDOG")
 MESSAGES_A_TURN = 32
 STATUS_CHARACTERS = 200
 LINE_BYTES = 65536          # of a line that is looked at for readiness
@@ -153,6 +154,8 @@ class Readiness:
                 self._doubt(run, watch, message)
             elif self._has_room(run, watch):
                 self._take(run, watch, message.fields)
+            else:
+                self._take(run, watch, {name: message.fields[name] for name in VITAL if name in message.fields})
         self._engine.log.flush()
 
     def _doubt(self, run: Run, watch: Watch, message: notify.Message) -> None:

@@ -302,3 +302,17 @@ def test_an_update_while_a_stop_waits_does_not_undo_it(start: Start) -> None:
     (daemon.directory / "go").touch()
     daemon.wait_log("configuration taken over")
     assert states(daemon) == {"db": "STOPPED", "web": "STOPPED"} and daemon.spawned == ["db", "web"]
+
+
+def test_one_that_is_on_the_way_down_to_come_back_can_be_stopped(start: Start) -> None:
+    daemon = start(f"[program:db]\ncommand=sleep 1000\nstartsecs=0\n[program:web]\n{STUBBORN}startsecs=0\n"
+                   "depends_on=db\ndepends_lost=restart\n")
+    daemon.wait(lambda: (daemon.directory / "up").exists(), "web is up")
+    daemon.call("Stop", name="db", wait=False)
+    daemon.wait_state("web", "STOPPING")
+    assert daemon.result("Start", "db")[0] == "ABNORMAL_TERMINATION", "its stop waits: it is not up for long"
+    assert daemon.result("Stop", "web", wait=False)[0] == "SUCCESS"
+    (daemon.directory / "go").touch()
+    daemon.wait_state("db", "STOPPED")
+    assert states(daemon) == {"db": "STOPPED", "web": "STOPPED"}
+    assert daemon.result("Stop", "web")[0] == "NOT_RUNNING"

@@ -160,3 +160,14 @@ def test_a_stop_the_next_run_and_the_end_of_the_daemon_end_the_hook_behind_a_sta
     daemon.wait(lambda: daemon.text("trace") == "begin\nover\nbegin\nover\nbegin\n", "by the next run")
     daemon.wait_state("job", "EXITED")
     assert daemon.stop() == 0 and daemon.text("trace").endswith("begin\nover\n")
+
+
+def test_the_hook_behind_a_stop_is_that_of_the_run_that_has_ended(start: Start) -> None:
+    text = ("[program:web]\ncommand=sleep 1000\nstartsecs=0\npre_stop_hook=sh -c 'kill $SDSUPER_PID; exec sleep 900'\n"
+            "post_stop_hook=sh -c 'echo old >>{dir}/trace'\n")
+    daemon = start(text)
+    daemon.wait_state("web", "RUNNING")
+    daemon.write(text.replace("old", "new").replace("sleep 1000", "sleep 1001"))
+    daemon.call("Update")       # the end of the first hook is waited for, and the options are others by then
+    daemon.wait_state("web", "RUNNING")
+    assert daemon.text("trace") == "old\n"

@@ -388,3 +388,18 @@ def test_one_that_is_ready_and_ends_at_once_was_ready(start: Start, options: str
     for _ in range(10):
         daemon.call("Start", name="job", wait=False)
         assert daemon.wait_state("job", "EXITED", "FATAL")["state"] == "EXITED"
+
+
+BABBLER = """import os, socket, time
+end, place = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM), os.environ["NOTIFY_SOCKET"]
+for number in range(300):
+    end.sendto(b"STATUS=%d" % number, place)
+end.sendto(b"READY=1", place)
+time.sleep(1000)
+"""
+
+
+def test_one_that_says_too_much_is_ready_all_the_same(start: Start) -> None:
+    daemon = start("[program:web]\ncommand={python} {dir}/babbler.py\nreadiness=notify\nautostart=false\n")
+    (daemon.directory / "babbler.py").write_text(BABBLER)
+    assert daemon.result("Start", "web")[0] == "SUCCESS" and "notifies more than 100 times" in daemon.log
