@@ -165,7 +165,7 @@ def ended_stopping(process: Process, input: Exited, policy: ProcessConfig, now: 
         return process._replace(reaped=True, ended=now, exit=input.exit), says
     stopped, effects = _stopped(process, input.exit, policy, now)
     behind = next(at for at, effect in enumerate(effects, 1) if isinstance(effect, Publish))
-    return stopped, [*effects[:behind], *says, *_left_behind(input, policy), *effects[behind:]]
+    return stopped, [*_left_behind(input, policy), *effects[:behind], *says, *effects[behind:]]
 
 
 def emptied(process: Process, _input: Emptied, policy: ProcessConfig, now: float) -> Outcome:
