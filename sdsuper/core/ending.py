@@ -177,8 +177,10 @@ def _stopped(process: Process, exit: Exit | None, policy: ProcessConfig, now: fl
     publish = enter(process, State.STOPPED)
     stopped = process._replace(state=State.STOPPED, pid=0, deadline=None, rung=0, reaped=False, exit=exit,
                                ended=now if exit else process.ended, fault="", phase=Phase.CHILD)
+    # one that has only waited, be it for the last hook of the run before, leaves nothing to be done
+    idle = process.phase is Phase.WAITING or (process.phase is Phase.HOOK and not policy.hooks.pre_start)
     # the hook goes before the change: with that its options may be others
-    effects: list[Effect] = [] if process.phase is Phase.WAITING else after_run(process.run, policy, exit)
+    effects: list[Effect] = [] if idle else after_run(process.run, policy, exit)
     effects.append(publish)
     if process.goal is Goal.DOWN:
         return stopped, effects

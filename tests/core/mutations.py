@@ -57,7 +57,7 @@ MUTATIONS = [
      "restarts are forgotten with each start"),
     ("ending.py", "and not process.spawnerr and not awaited:", "and not process.spawnerr:",
      "who ends before it is ready was up"),
-    ("ending.py", "[] if process.phase is Phase.WAITING else after_run", "after_run",
+    ("ending.py", "[] if idle else after_run(", "after_run(",
      "a hook after what has only waited"),
     ("dependencies.py", "if not input.again or slot.key not in self._held:", "if True:",
      "a stop for good is undone by one for a while"),

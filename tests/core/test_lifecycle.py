@@ -339,3 +339,10 @@ def test_a_hook_that_the_machine_cannot_run_is_no_fault_of_the_program() -> None
     story = Story(hooks=ALL, startretries=0) | start
     story.feed(HookDone(1, Hook.PRE_START, "no process", True))
     assert story >> BACKOFF and (story.process.lacks, story.process.tries) == (1, 0)
+
+
+def test_a_stop_while_the_hook_of_the_last_run_is_waited_for_runs_it_no_second_time() -> None:
+    story = Story(hooks=Hooks(post_stop="d"), autorestart=AutoRestart.ALWAYS, startsecs=0) | start
+    story = story | done(Hook.PRE_START) | spawned >> RUNNING
+    story = story | exited(1) >> STARTING | stop >> STOPPED
+    assert hooks(story).count("post_stop") == 1
