@@ -5,7 +5,7 @@ Promises: a process that waits is told as soon as it may go on; one whose depend
 anybody none of this costs anything. Must not: know the clock, act, or change a record: it answers with inputs.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 
 from sdsuper.config.lifecycle import Condition, Lost, Need, Unmet
@@ -26,8 +26,7 @@ from sdsuper.core.vocabulary import (
 )
 
 Inputs = list[tuple[Slot, Input]]
-#: Whoever is in one of these can lose something; in BACKOFF it will wait for it anyway.
-_LOSING = frozenset({State.STARTING, State.RUNNING})
+Needs = Mapping[Key, Sequence[Need]]
 
 
 class Standing(Enum):
@@ -64,6 +63,7 @@ class Dependencies:
 
     def __init__(self, slots: Mapping[Key, Slot]) -> None:
         self._slots = slots
+        self._needs: Needs = {}
         self._dependents: dict[Key, list[Key]] = {}
         #: stops that wait for dependents to go first
         self._held: dict[Key, Stop] = {}
@@ -76,9 +76,15 @@ class Dependencies:
     def renew(self) -> None:
         """The set of processes, or what they depend on, has changed."""
         self._dependents = {}
-        for key, slot in self._slots.items():
-            for needed in dict.fromkeys((need.group, need.process) for need in slot.config.depends.needs):
+        self._needs = _without_circles({key: slot.config.depends.needs for key, slot in self._slots.items()
+                                        if slot.config.depends.needs})
+        for key, needs in self._needs.items():
+            for needed in dict.fromkeys((need.group, need.process) for need in needs):
                 self._dependents.setdefault(needed, []).append(key)
+
+    def needs(self, slot: Slot) -> Sequence[Need]:
+        """What a process depends on."""
+        return self._needs.get(slot.key, ())
 
     def dependents(self, key: Key) -> list[Slot]:
         """The processes that name this one."""
@@ -87,14 +93,15 @@ class Dependencies:
 
     def unmet(self, slot: Slot) -> list[Need]:
         """What a process still waits for, or what it has lost; wishes among it as long as they may come true."""
-        return [need for need in slot.config.depends.needs if self._standing(need) is not Standing.MET]
+        return [need for need in self.needs(slot) if self._standing(need) is not Standing.MET]
 
     def _standing(self, need: Need) -> Standing:
         key = (need.group, need.process)
         slot = self._slots.get(key)
-        # what is about to stop is as good as down: nobody should start because of it any more
-        gone = slot is None or (key in self._held and need.condition is not Condition.COMPLETED)
-        how = Standing.DOWN if slot is None or gone else standing(slot, slot.process, need.condition)
+        how = Standing.DOWN if slot is None else standing(slot, slot.process, need.condition)
+        if key in self._held and need.condition is not Condition.COMPLETED:
+            # what is about to stop is as good as down: nobody should start because of it any more
+            how = Standing.COMING if self._held[key].again else Standing.DOWN
         if how is Standing.DOWN and key in self._pulled:
             how = Standing.COMING
         return Standing.MET if need.optional and how is Standing.DOWN else how
@@ -104,7 +111,7 @@ class Dependencies:
     def pull(self, slot: Slot) -> Inputs:
         """Somebody wants a process up, and it waits: what it depends on and is down is started as well."""
         found: Inputs = []
-        for need in slot.config.depends.needs:
+        for need in self.needs(slot):
             other = self._slots.get((need.group, need.process))
             if other is None or other.process.state is State.UNKNOWN:
                 continue
@@ -118,7 +125,7 @@ class Dependencies:
         process = slot.process
         if process.state is not State.STARTING or process.phase is not Phase.WAITING:
             return []
-        ways = {need: self._standing(need) for need in slot.config.depends.needs}
+        ways = {need: self._standing(need) for need in self.needs(slot)}
         if all(way is Standing.MET for way in ways.values()):
             return [(slot, Cleared(process.run))]
         down = [need for need, way in ways.items() if way is Standing.DOWN]
@@ -152,18 +159,18 @@ class Dependencies:
             return found
         for dependent in self.dependents(slot.key):
             found += self.look(dependent)
-            if dependent.process.state in _LOSING and dependent.process.phase is not Phase.WAITING:
+            if _tied(dependent.process):
                 found += self._after_loss(slot, before, dependent)
-        for need in slot.config.depends.needs:
+        for need in self.needs(slot):
             found += self._released((need.group, need.process))
-        if slot.key in self._held and slot.process.state not in (State.STARTING, State.RUNNING):
+        if slot.key in self._held and not _tied(slot.process):
             found.append((slot, self._held.pop(slot.key)))
         return found
 
     def _after_loss(self, slot: Slot, before: Process, dependent: Slot) -> Inputs:
         if dependent.config.depends.lost is Lost.IGNORE:
             return []
-        for need in dependent.config.depends.needs:
+        for need in self.needs(dependent):
             if (need.group, need.process) == slot.key and _lasting(need):
                 was = standing(slot, before, need.condition) is Standing.MET
                 if was and standing(slot, slot.process, need.condition) is not Standing.MET:
@@ -178,13 +185,13 @@ class Dependencies:
 
     def hold(self, slot: Slot, input: Stop) -> Inputs | None:
         """A process is to stop: None if it may at once, else what is to happen before. Its stop follows by itself."""
-        if slot.process.state not in (State.STARTING, State.RUNNING):
+        if not _tied(slot.process):
             return None
         found: Inputs = []
         waits = False
         for dependent in self.dependents(slot.key):
-            goes_along = dependent.config.depends.lost is not Lost.IGNORE and _leans(dependent, slot.key)
-            if goes_along and dependent.process.state in _LOSING and dependent.process.phase is not Phase.WAITING:
+            goes_along = dependent.config.depends.lost is not Lost.IGNORE and self._leans(dependent, slot.key)
+            if goes_along and _tied(dependent.process):
                 found += self._let_go(dependent)
                 waits = True
             waits = waits or self._in_the_way(dependent)
@@ -192,11 +199,20 @@ class Dependencies:
             return None
         if not input.again or slot.key not in self._held:       # a stop for good is not undone by one for a while
             self._held[slot.key] = input
-        return found
+        return found + self.looks(slot.key)
+
+    def _leans(self, dependent: Slot, key: Key) -> bool:
+        """Whether it needs the other one all the time."""
+        return any((need.group, need.process) == key and _lasting(need) for need in self.needs(dependent))
 
     def held(self, key: Key) -> bool:
         """Whether a stop of this process waits for others."""
         return key in self._held
+
+    def goal(self, slot: Slot) -> Goal:
+        """What is wished of a process, with what a stop that waits will make of it."""
+        held = self._held.get(slot.key)
+        return slot.process.goal if held is None else Goal.UP if held.again else Goal.DOWN
 
     def wanted_up(self, key: Key) -> bool:
         """Somebody starts it. Whether a stop of it waits: then it comes back after that."""
@@ -242,9 +258,34 @@ class Dependencies:
         return list(done.values())
 
 
-def _leans(dependent: Slot, key: Key) -> bool:
-    """Whether it needs the other one all the time."""
-    return any((need.group, need.process) == key and _lasting(need) for need in dependent.config.depends.needs)
+def _tied(process: Process) -> bool:
+    """Whether it can lose what it depends on, and be lost: not in BACKOFF, after which it waits anyway, nor while it
+    waits.
+    """
+    return process.state in (State.STARTING, State.RUNNING) and process.phase is not Phase.WAITING
+
+
+def _without_circles(needs: Needs) -> Needs:
+    """The same without what would close a circle. No configuration has one, but two of which only a part is in use may
+    have one together.
+    """
+    kept: dict[Key, list[Need]] = {}
+    for start in needs:
+        path = {} if start in kept else {start: iter(needs[start])}     # no recursion, for chains are long
+        kept.setdefault(start, [])
+        while path:
+            here = next(reversed(path))
+            need = next(path[here], None)
+            if need is None:
+                path.popitem()
+                continue
+            key = (need.group, need.process)
+            if key not in path:
+                kept[here].append(need)
+                if key in needs and key not in kept:
+                    kept[key] = []
+                    path[key] = iter(needs[key])
+    return kept
 
 
 def _lasting(need: Need) -> bool:

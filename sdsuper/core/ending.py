@@ -165,7 +165,7 @@ def ended_stopping(process: Process, input: Exited, policy: ProcessConfig, now: 
         return process._replace(reaped=True, ended=now, exit=input.exit), says
     stopped, effects = _stopped(process, input.exit, policy, now)
     behind = next(at for at, effect in enumerate(effects, 1) if isinstance(effect, Publish))
-    return stopped, [*effects[:behind], *says, *_left_behind(input, policy), *effects[behind:]]
+    return stopped, [*_left_behind(input, policy), *effects[:behind], *says, *effects[behind:]]
 
 
 def emptied(process: Process, _input: Emptied, policy: ProcessConfig, now: float) -> Outcome:
@@ -177,8 +177,10 @@ def _stopped(process: Process, exit: Exit | None, policy: ProcessConfig, now: fl
     publish = enter(process, State.STOPPED)
     stopped = process._replace(state=State.STOPPED, pid=0, deadline=None, rung=0, reaped=False, exit=exit,
                                ended=now if exit else process.ended, fault="", phase=Phase.CHILD)
+    # one that has only waited, be it for the last hook of the run before, leaves nothing to be done
+    idle = process.phase is Phase.WAITING or (process.phase is Phase.HOOK and not policy.hooks.pre_start)
     # the hook goes before the change: with that its options may be others
-    effects: list[Effect] = [] if process.phase is Phase.WAITING else after_run(process.run, policy, exit)
+    effects: list[Effect] = [] if idle else after_run(process.run, policy, exit)
     effects.append(publish)
     if process.goal is Goal.DOWN:
         return stopped, effects

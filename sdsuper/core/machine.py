@@ -1,8 +1,8 @@
 """The life of one process: a table of state x input, and `step`. PURE.
 
 Promises: `step(process, input, policy, now) -> (process, effects)` is the whole supervision of one process. Every
-cell is either in TABLE or in IGNORED (a test adds them up); news about an earlier run changes nothing; a resting
-process has no deadline. Must not: read a clock, act, or keep anything between calls.
+cell is either in TABLE or in IGNORED (a test adds them up); news about an earlier run or deadline changes nothing; a
+resting process has no deadline. Must not: read a clock, act, or keep anything between calls.
 
       STOPPED ──► STARTING ──► RUNNING ──► EXITED          BACKOFF waits, then goes to STARTING again, or to FATAL when
                    ▲     │        │                         its retries are used up. Stop leads through STOPPING to
@@ -45,6 +45,8 @@ def step(process: Process, input: Input, policy: ProcessConfig, now: float) -> O
     run = getattr(input, "run", process.run)
     if run != process.run:
         return process, []                    # old news: that run is over
+    if type(input) is Elapsed and (process.deadline is None or now < process.deadline):
+        return process, []                    # so is this: what was to happen by then has happened
     cell = TABLE.get((process.state, type(input)))
     return (process, []) if cell is None else cell(process, input, policy, now)
 

@@ -12,8 +12,11 @@ from sdsuper.config.model import GroupConfig, ProcessConfig
 from sdsuper.core.dependencies import Dependencies, Inputs
 from sdsuper.core.machine import step
 from sdsuper.core.slot import Key, Slot, display_name
-from sdsuper.core.vocabulary import Effect, Elapsed, Input, Phase, Process, Start, Stop
+from sdsuper.core.vocabulary import Blocked, Cleared, Effect, Elapsed, Input, Phase, Process, Start, Stop, Stuck
 from sdsuper.errors import Refusal
+
+#: What the dependencies have said to a process that waits.
+_ANSWERS = (Cleared, Blocked, Stuck)
 
 
 class Selection(NamedTuple):
@@ -134,10 +137,13 @@ class Roster:
                     return []
             elif type(input) is Start and self.dependencies.wanted_up(slot.key):
                 return []
+            elif type(input) in _ANSWERS and (slot, input) not in self.dependencies.look(slot):
+                return []               # it was so when it was said; what has changed since has its own answer
         before = slot.process
         slot.process, effects = step(before, input, slot.config, now)
         deadline = slot.process.deadline
-        if deadline is not None and deadline != before.deadline:
+        taken = type(input) is Elapsed and slot.process is not before       # by `due`
+        if deadline is not None and (taken or deadline != before.deadline):
             heappush(self._deadlines, (deadline, slot.process.run, slot.key))
         if self.dependencies:
             self._follow(slot, before, type(input) is Start)

@@ -105,7 +105,7 @@ def prepared(process: Process, input: HookDone, policy: ProcessConfig, now: floa
     process = process._replace(phase=Phase.CHILD, started=now)
     if not input.reason:
         return process, [Spawn(process.run)]
-    return _unstarted(process._replace(spawnerr=f"pre_start_hook: {input.reason}"), policy, now)
+    return _unstarted(process._replace(spawnerr=f"pre_start_hook: {input.reason}", lacking=input.lack), policy, now)
 
 
 def spawned(process: Process, input: Spawned, policy: ProcessConfig, now: float) -> Outcome:

@@ -218,11 +218,12 @@ class Stuck(NamedTuple):
 
 
 class HookDone(NamedTuple):
-    """A hook is over; `reason` is why it has failed, or empty."""
+    """A hook is over; `reason` is why it has failed, or empty. `lack` as with SpawnFailed."""
 
     run: int
     hook: Hook
     reason: str = ""
+    lack: bool = False
 
 
 class Ready(NamedTuple):

@@ -14,7 +14,7 @@ from sdsuper.config.values import signal_number
 from sdsuper.control import show
 from sdsuper.control.server import Call
 from sdsuper.core.slot import Key, Slot
-from sdsuper.core.vocabulary import CHILD_STATES, UP_STATES, Start, State
+from sdsuper.core.vocabulary import CHILD_STATES, UP_STATES, Goal, Start, State
 from sdsuper.engine.listing import Listing
 from sdsuper.engine.outputs import CHANNELS
 from sdsuper.engine.supervise import Engine
@@ -152,17 +152,17 @@ class Commands:
             return "NO_FILE", str(error)
         except SpawnError as error:
             return "NOT_EXECUTABLE", str(error)
+        if state is State.STOPPING or self._engine.roster.dependencies.held(slot.key):
+            return "ABNORMAL_TERMINATION", slot.config.name
         if state in UP_STATES:
             return "ALREADY_STARTED", slot.config.name
-        if state is State.STOPPING:
-            return "ABNORMAL_TERMINATION", slot.config.name
         if state is State.UNKNOWN:
             return "FAILED", f"{slot.config.name} is in an unknown process state"
         return None
 
     def _stop(self, call: Call) -> None:
         slots, single = self._engine.roster.select(call.parameters["name"])
-        up = [slot for slot in slots if slot.process.state in UP_STATES]
+        up = [slot for slot in slots if slot.process.goal is Goal.UP]       # also who is on the way down, to come back
         if single and not up:
             call.reply({"results": [result(slots[0], "NOT_RUNNING", slots[0].config.name)]})
             return

@@ -27,6 +27,7 @@ from sdsuper.engine.becoming import become_user, to_background
 from sdsuper.engine.carriers import Carriers
 from sdsuper.engine.cat import CatCommand
 from sdsuper.engine.commands import Commands
+from sdsuper.engine.ends import Ends
 from sdsuper.engine.errands import Errands
 from sdsuper.engine.essential import Essential
 from sdsuper.engine.face import Face, Listener, bind
@@ -43,7 +44,6 @@ from sdsuper.engine.probes import Probes
 from sdsuper.engine.readiness import Readiness
 from sdsuper.engine.reloading import ReloadCommand
 from sdsuper.engine.resources import Resources
-from sdsuper.engine.runs import RunCommands
 from sdsuper.engine.schedules import Schedules
 from sdsuper.engine.service import Service
 from sdsuper.engine.supervise import Engine
@@ -208,17 +208,17 @@ class Daemon:
         self._engine.listeners += [self._announcements.state_heard, waiting.heard, self._service.heard, self._heard]
         Watching(self._engine, errands, (settings.pidfile, *(own.path for own in self.log.files)))
         self._updates = Updates(self, self._engine, waiting)
-        self._essential = Essential(self._engine, self.shutdown)
+        ends = Ends(self._engine)
+        self._essential = Essential(self._engine, ends, self.shutdown)
         commands = Commands(self, self._engine, self._updates, waiting,
                             Schedules(self._engine, self._kept.enabled).next)
         self._server = Server(self._loop, settings.control_socket, listener, settings.control_group, commands.handle,
                               settings.control_socket in self._passed.paths)
         self._face = Face(self._engine, self._server, listeners, settings)
         commands.add("Cat", CatCommand(self._engine, lambda: self.model).cat)
-        for name, method in RunCommands(self._engine).methods.items():
-            commands.add(name, method)
         commands.add("ReloadProcess", ReloadCommand(self._engine, errands).reload)
-        attend(commands, self, self._engine, self._updates, self._kept, self._readiness, self._announcements)
+        attend(commands, self, self._engine, self._updates, self._kept, self._readiness, self._announcements,
+               ends)
         commands.add("OpenFace", self._face.open_face)
         commands.add("OpenConnection", self._face.open_connection)
 
@@ -335,7 +335,7 @@ class Daemon:
         first, later = self._order.next(), self._order.later()
         for slot in (*first, *later):
             slot.config = resigned(slot.config)
-        self._stop([slot for slot in later if slot.process.state in (State.BACKOFF, State.STOPPING)])
+        self._stop([slot for slot in later if not slot.process.pid or slot.process.state is State.STOPPING])
         self._stop(first)
         self._report_waiting()
 

@@ -8,12 +8,13 @@ a process of the program itself, or tell of more of a command than its first wor
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, NamedTuple
 
 from sdsuper.core.slot import Key, Slot
 from sdsuper.core.vocabulary import Exit
-from sdsuper.engine.launching import failure
+from sdsuper.engine.launching import failure, lacks
 from sdsuper.engine.trees import Run
 from sdsuper.errors import SpawnError
 from sdsuper.system.loop import EPOLLIN, Timer
@@ -53,13 +54,13 @@ Done = Callable[[ErrandResult], object]
 class Errand:
     """One errand, from `Errands.run`. `key` is that of the process it is run for."""
 
-    __slots__ = ("_errands", "done", "key", "name", "output", "pipe", "reason", "rest", "run", "timer")
+    __slots__ = ("_errands", "done", "key", "lack", "name", "output", "pipe", "reason", "rest", "run", "timer")
 
     def __init__(self, errands: "Errands", key: Key, run: Run, name: str, done: Done) -> None:
         self._errands, self.key, self.run, self.name = errands, key, run, name
         self.done: Done | None = done
         self.output, self.rest, self.reason = b"", b"", ""
-        self.pipe = -1
+        self.pipe, self.lack = -1, False
         self.timer: Timer | None = None
 
     def cancel(self) -> None:
@@ -76,7 +77,7 @@ class Errands:
         self._running: dict[int, Errand] = {}       # by the tag of its run
         self._forget_run = engine.trees.on_empty
         engine.trees.on_empty = self._emptied
-        engine.on_close = self.close
+        engine.on_close.append(self.close)
 
     def run(self, slot: Slot, command: str, seconds: float, done: Done,
             extra_environment: Mapping[str, str] | None = None) -> Errand:
@@ -153,7 +154,7 @@ class Errands:
             launching.sandboxes.begin(run, environment)
             launch = launching.launch(run, path, argv, launching.environment(environment),
                                       {**given, "stderr": given["stdout"]})
-            pid = engine.launch(launch, lambda exit: self._ended(errand, exit), lambda why: self._failed(errand, why))
+            pid = engine.launch(launch, partial(self._ended, errand), partial(self._failed, errand))
             engine.loop.watch(errand.pipe, EPOLLIN, lambda _events: self._read(errand), bulk=True)
         except (OSError, ValueError, SpawnError):
             engine.resources.end(run, False)
@@ -201,9 +202,10 @@ class Errands:
 
     # ---- the end --------------------------------------------------------------------------------------------------
 
-    def _failed(self, errand: Errand, why: str) -> None:
+    def _failed(self, errand: Errand, why: str, error: int) -> None:
         """The child could not become the command; its end follows."""
-        errand.reason = errand.reason or why
+        if not errand.reason:
+            errand.reason, errand.lack = why, lacks(errand.run.slot.config, error)
 
     def _ended(self, errand: Errand, exit: Exit) -> None:
         """Its first process was reaped."""
@@ -220,7 +222,7 @@ class Errands:
         else:
             engine.launching.sandboxes.end(run)
         if errand.reason:
-            self._finish(errand, None, errand.reason)
+            self._finish(errand, None, errand.reason, errand.lack)
         else:
             self._finish(errand, exit, "" if exit.code == 0 else str(exit))
 

@@ -2,16 +2,15 @@
 
 Promises: it is said in the log, and `status` is what the daemon ends with: the program's exit status, or 128 and its
 signal; 1 for a program that is FATAL for another reason. With several the first counts; what was stopped by somebody is
-not over. Of what was over before a reload made it essential it is said that the daemon goes on. Must not: stop anything
-itself.
+not over. Whom a reload makes essential is judged as it is then. Must not: stop anything itself.
 """
 
 from collections.abc import Callable
 
-from sdsuper.core.slot import Key, Slot
-from sdsuper.core.vocabulary import Exit, Publish, State
+from sdsuper.core.slot import Slot
+from sdsuper.core.vocabulary import State
+from sdsuper.engine.ends import Ends
 from sdsuper.engine.supervise import Engine
-from sdsuper.engine.trees import Run
 
 _OVER = frozenset((State.EXITED, State.FATAL))
 
@@ -19,27 +18,21 @@ _OVER = frozenset((State.EXITED, State.FATAL))
 class Essential:
     """What the daemon's exit status will be. `end` begins its end."""
 
-    def __init__(self, engine: Engine, end: Callable[[], object]) -> None:
+    def __init__(self, engine: Engine, ends: Ends, end: Callable[[], object]) -> None:
         self.status = 0
-        self._engine, self._end, self._over = engine, end, False
-        self._exits: dict[Key, tuple[int, Exit | None]] = {}        # of the newest run, also if it was a failed start
-        engine.making.ends.append(self._ended)
-        engine.listeners.append(self._heard)
-        self._known: set[Key] = set()
+        self._engine, self._ends, self._end, self._over = engine, ends, end, False
         self._comparing = False
+        engine.listeners.append(lambda slot, _change: self._judge(slot))
         engine.group_listeners.append(self._group_heard)
 
-    def _ended(self, run: Run) -> None:
-        if run.slot.config.essential:
-            self._exits[run.slot.key] = run.number, run.exit
-
-    def _heard(self, slot: Slot, _change: Publish) -> None:
+    def _judge(self, slot: Slot) -> None:
         state = slot.process.state          # not the one that was published, which may only be passed through
         if self._over or not slot.config.essential or state not in _OVER or not self._engine.starting:
             return
         self._over = True
-        run, exit = self._exits.get(slot.key, (0, None))
-        if exit is None or run != slot.process.run:
+        newest = next(iter(self._ends.of(slot)), None)
+        exit = newest.exit if newest is not None and newest.run == slot.process.run else None
+        if exit is None:
             status, how = 1, slot.process.spawnerr
         else:
             status, how = 128 + exit.signal if exit.signal else exit.code, str(exit)
@@ -55,15 +48,10 @@ class Essential:
             self._engine.loop.soon(0, self._compare)
 
     def _compare(self) -> None:
-        """Say of whom a reload has made essential too late."""
+        """A reload may have made somebody essential who is over already."""
         self._comparing = False
-        before, self._known = self._known, {slot.key for slot in self._engine.roster if slot.config.essential}
         for slot in self._engine.roster:
-            state = slot.process.state
-            if slot.key in self._known - before and state in _OVER and not self._over and self._engine.starting:
-                self._engine.log.write("warn", f"{slot.config.name} is essential now, but was over before, "
-                                               f"{state.name}: the daemon goes on until it is over once more")
-        self._engine.log.flush()
+            self._judge(slot)
 
     def _finish(self, text: str) -> None:
         self._engine.log.write("error", text)

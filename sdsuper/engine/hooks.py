@@ -8,13 +8,15 @@ what follows from it.
 from collections import deque
 from collections.abc import Callable
 
+from sdsuper.config.model import ProcessConfig
 from sdsuper.core.slot import Key, Slot
 from sdsuper.core.vocabulary import EndHook, Hook, HookDone, Publish, RunHook, State
 from sdsuper.engine.errands import Errand, ErrandResult
 from sdsuper.engine.probes import Probes, Question
 from sdsuper.engine.supervise import Engine
 
-#: Those that nobody waits for: when the process goes down, and with a new run, they are over.
+#: Those that nobody waits for: a stop, the next run and the end of the daemon end them. The end of a run by itself does
+#: not, for a job may be done sooner than they are.
 _LOOSE = (Hook.POST_START,)
 LINES = 5               # of a hook's output that the log has when it fails
 
@@ -24,7 +26,8 @@ class Hooks:
 
     def __init__(self, engine: Engine, probes: Probes) -> None:
         self._engine, self._probes = engine, probes
-        self._queues: dict[Key, deque[tuple[Slot, RunHook]]] = {}
+        #: (process, its options when the hook was asked for, for they may be others when it is its turn, the effect)
+        self._queues: dict[Key, deque[tuple[Slot, ProcessConfig, RunHook]]] = {}
         self._running: dict[Key, tuple[RunHook, Errand | Question | None]] = {}
         self._waiting: list[Callable[[], object]] = []
         engine.hooks = self.take
@@ -35,34 +38,36 @@ class Hooks:
         if isinstance(effect, EndHook):
             self._end(slot.key, effect.run)
             return
-        self._queues.setdefault(slot.key, deque()).append((slot, effect))
-        running = self._running.get(slot.key)
-        if running is None:
+        self._queues.setdefault(slot.key, deque()).append((slot, slot.config, effect))
+        if slot.key not in self._running:
             self._next(slot.key)
-        elif running[0].hook in _LOOSE and running[1] is not None:
-            running[1].cancel()
 
     def when_idle(self, call: Callable[[], object]) -> None:
-        """Call once none that is waited for is under way."""
+        """The daemon ends: call once none that is waited for is under way."""
         self._waiting.append(call)
+        for key in tuple(self._running):
+            self._end_loose(key)
         self._tell_idle()
 
     def _heard(self, slot: Slot, change: Publish) -> None:
-        """What belongs to a process that is up ends with it."""
-        if (change.state is State.STOPPING or slot.resting) and slot.key in self._running:
-            queue = self._queues.get(slot.key, deque())
-            kept = [pair for pair in queue if pair[1].hook not in _LOOSE]
-            queue.clear()
-            queue.extend(kept)
-            effect, job = self._running[slot.key]
-            if effect.hook in _LOOSE and job is not None:
-                job.cancel()
+        if change.state in (State.STOPPING, State.STARTING) and slot.key in self._running:
+            self._end_loose(slot.key)
+
+    def _end_loose(self, key: Key) -> None:
+        """End what nobody waits for."""
+        queue = self._queues.get(key, deque())
+        kept = [asked for asked in queue if asked[2].hook not in _LOOSE]
+        queue.clear()
+        queue.extend(kept)
+        effect, job = self._running[key]
+        if effect.hook in _LOOSE and job is not None:
+            job.cancel()
 
     def _tell_idle(self) -> None:
         if not self._waiting:
             return
         effects = [effect for effect, _job in self._running.values()]
-        effects += [effect for queue in self._queues.values() for _slot, effect in queue]
+        effects += [effect for queue in self._queues.values() for _slot, _config, effect in queue]
         if all(effect.hook in _LOOSE for effect in effects):
             waiting, self._waiting = self._waiting, []
             for call in waiting:
@@ -71,7 +76,7 @@ class Hooks:
     def _end(self, key: Key, run: int) -> None:
         """Nobody waits for the hook of this run any more; what is to follow a run is run all the same."""
         queue = self._queues.get(key, deque())
-        kept = [pair for pair in queue if pair[1].run != run or pair[1].hook is Hook.POST_STOP]
+        kept = [asked for asked in queue if asked[2].run != run or asked[2].hook is Hook.POST_STOP]
         queue.clear()
         queue.extend(kept)
         running = self._running.get(key)
@@ -84,15 +89,14 @@ class Hooks:
             self._queues.pop(key, None)
             self._tell_idle()
             return
-        slot, effect = queue.popleft()
-        hooks = slot.config.hooks
-        command = getattr(hooks, effect.hook.value)
+        slot, config, effect = queue.popleft()
+        command = getattr(config.hooks, effect.hook.value)
         if not command:                     # only what came before it was waited for
             self._running[key] = effect, None
-            self._engine.loop.soon(0, lambda: self._done(slot, effect, ""))
+            self._engine.loop.soon(0, lambda: self._done(slot, HookDone(effect.run, effect.hook)))
             return
-        errand = self._probes.run(slot, command, hooks.timeout, lambda result: self._ended(slot, effect, result),
-                                  _environment(slot, effect))
+        errand = self._probes.run(Slot(slot.group, config), command, config.hooks.timeout,
+                                  lambda result: self._ended(slot, effect, result), _environment(slot, effect))
         self._running[key] = effect, errand
         self._tell_idle()
 
@@ -105,12 +109,12 @@ class Hooks:
         elif self._engine.log.takes("debug"):
             self._engine.log.write("debug", f"{name}: done")
         self._engine.log.flush()
-        self._done(slot, effect, result.reason)
+        self._done(slot, HookDone(effect.run, effect.hook, result.reason, result.lack))
 
-    def _done(self, slot: Slot, effect: RunHook, reason: str) -> None:
+    def _done(self, slot: Slot, news: HookDone) -> None:
         del self._running[slot.key]
         if self._engine.roster.get(slot.key) is slot:
-            self._engine.submit(slot, HookDone(effect.run, effect.hook, reason))
+            self._engine.submit(slot, news)
         self._next(slot.key)
 
 

@@ -70,13 +70,7 @@ class Probes:
         self._open: dict[int, Question] = {}
         self._number = 0
         self._paused = self._blamed = False
-        before = engine.on_close
-
-        def close() -> None:
-            before()
-            self.close()
-
-        engine.on_close = close
+        engine.on_close.append(self.close)
 
     def run(self, slot: Slot, text: str, seconds: float, done: Done,
             extra_environment: Mapping[str, str] | None = None) -> Errand | Question:

@@ -22,7 +22,8 @@ from sdsuper.system import notify
 from sdsuper.system import process as system
 from sdsuper.system.loop import EPOLLIN
 
-MOST_A_SECOND = 100         # notifications of one program that are looked at
+MOST_A_SECOND = 100         # notifications of one program that are looked at for anything but VITAL
+VITAL = ("READY", "WATCHDOG")
 MESSAGES_A_TURN = 32
 STATUS_CHARACTERS = 200
 LINE_BYTES = 65536          # of a line that is looked at for readiness
@@ -101,8 +102,8 @@ class Readiness:
         ready = run.slot.config.readiness
         if ready.kind is not ReadyKind.LOG:
             return None
-        return LineTap(re.compile(ready.detail.encode()), lambda: self._engine.loop.soon(
-            0, lambda: self._say(run, Ready(run.number, f"log:{ready.detail}"))))
+        return LineTap(re.compile(ready.detail.encode()), lambda: self._engine.submit_soon(
+            run.slot, Ready(run.number, f"log:{ready.detail}")))
 
     def _end(self, run: Run) -> None:
         watch = self._watches.get(run)
@@ -117,7 +118,9 @@ class Readiness:
                 os.unlink(path)
             except FileNotFoundError:
                 pass
-        self._close_fd(watch)
+        if watch.fd >= 0:
+            self._read_fd(run, watch)
+            self._close_fd(watch)
         del self._watches[run]
 
     def _close_fd(self, watch: Watch) -> None:
@@ -151,6 +154,8 @@ class Readiness:
                 self._doubt(run, watch, message)
             elif self._has_room(run, watch):
                 self._take(run, watch, message.fields)
+            else:
+                self._take(run, watch, {name: message.fields[name] for name in VITAL if name in message.fields})
         self._engine.log.flush()
 
     def _doubt(self, run: Run, watch: Watch, message: notify.Message) -> None:

@@ -84,9 +84,7 @@ class Engine:
         self.successor: Callable[[Run, bool], bool] = lambda _run, _well: False
         #: whether a process may be started by its autostart or by the clock
         self.may_begin: Callable[[Key], bool] = lambda _key: True
-        self._launcher = launcher
-        self._pump = Pump(loop)
-        self._stdins = Stdins(loop)
+        self._launcher, self._pump, self._stdins = launcher, Pump(loop), Stdins(loop)
         self.making = Making(launcher, self.launching, trees, outputs, resources, self._pump, log)
         self._queue: deque[tuple[Slot, Input]] = deque()
         self._working, self.starting = False, True
@@ -95,8 +93,8 @@ class Engine:
         self._by_pid: dict[int, Run] = {}
         self._by_tag: dict[int, Run] = {}
         self._current: dict[Key, Run] = {}
-        self._own: dict[int, tuple[system.Launch, Callable[[Exit], object], Callable[[str], object]]] = {}
-        self.on_close: Callable[[], object] = lambda: None      # what is to be given back first
+        self._own: dict[int, tuple[system.Launch, Callable[[Exit], object], Callable[[str, int], object]]] = {}
+        self.on_close: list[Callable[[], object]] = []          # what is to be given back first, the last of it first
         #: each takes its own effect alone, which the type checker cannot see
         self._perform: dict[type, Callable[[Slot, Any], object]] = {
             Publish: self._publish, Say: self._say, Spawn: self._spawn, Signal: self._signal, Kill: self._kill,
@@ -119,6 +117,11 @@ class Engine:
         self._add(inputs)
         if not self._working:
             self._work()
+
+    def submit_soon(self, slot: Slot, input: Input) -> None:
+        """An input from where nothing else may be done now; taken before what is submitted later."""
+        self._add([(slot, input)])
+        self.loop.soon(0, lambda: self.submit_all(()))
 
     def _add(self, inputs: Sequence[tuple[Slot, Input]]) -> None:
         if not self.starting:
@@ -143,16 +146,19 @@ class Engine:
         self._pump.attend(console)
 
     def launch(self, launch: system.Launch, ended: Callable[[Exit], object],
-               failed: Callable[[str], object] | None = None) -> int:
-        """Start a child that is no run; its pid. `ended` hears of its end, `failed` why it was none. Raises OSError."""
+               failed: Callable[[str, int], object] | None = None) -> int:
+        """Start a child that is no run; its pid. `ended` hears of its end, `failed` of why (text, errno) it was none.
+        Raises OSError.
+        """
         launch = launch._replace(tag=self.making.tag(), steps=launch.steps or self.launching.sandboxes.usual)
         pid = self._launcher.spawn(launch)
-        self._own[pid] = launch, ended, failed or (lambda why: self.log.write("error", why))
+        self._own[pid] = launch, ended, failed or (lambda why, _error: self.log.write("error", why))
         return pid
 
     def close(self) -> None:
         """Give descriptors back; children that are left go on."""
-        self.on_close()
+        for close in reversed(self.on_close):
+            close()
         self.loop.unwatch(self._launcher.report_fd)
         self._launcher.close()
         self.resources.close()
@@ -187,13 +193,9 @@ class Engine:
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGCHLD,))
             self.log.flush()
             if self._queue:
-                self.loop.soon(0, self._work_on)
+                self.loop.soon(0, lambda: self.submit_all(()))
             else:
                 self._arm()
-
-    def _work_on(self) -> None:
-        if not self._working and self._queue:
-            self._work()
 
     def _arm(self) -> None:
         """One timer, for the earliest deadline."""
@@ -284,8 +286,7 @@ class Engine:
             if run is not None:
                 run.killed = run.killed or run.number == effect.run
             self.trees.kill(slot.key, effect.run)
-            return
-        if run is not None and run.number == effect.run:
+        elif run is not None and run.number == effect.run:
             self._send(run, signal.SIGKILL, False)
 
     # ---- what happened --------------------------------------------------------------------------------------------
@@ -381,7 +382,7 @@ class Engine:
                     self.log.write("warn", f"{run.slot.config.program} runs without a part of its sandbox: {reason}")
             elif report.pid in self._own and report.stage != system.LEFT_OUT:
                 own, _ended, failed = self._own[report.pid]
-                failed(f"cannot start {own.path}: {system.describe(report, own)}")
+                failed(f"cannot start {own.path}: {system.describe(report, own)}", report.error)
 
     def run(self, slot: Slot) -> Run | None:
         """The present run of a process, if it has one."""

@@ -6,10 +6,11 @@ compare (config.reload does).
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Protocol
 
+from sdsuper.config.lifecycle import Depends
 from sdsuper.config.model import GroupConfig, Model, ProcessConfig
 from sdsuper.config.reload import GroupChange, ReloadPlan, plan
 from sdsuper.core.dependencies import Inputs
@@ -105,7 +106,7 @@ class Updates:
     # ---- carrying out ---------------------------------------------------------------------------------------------
 
     def _apply(self, news: ReloadPlan, wanted: set[str] | None, done: Callable[[Changes], object]) -> None:
-        roster = self._engine.roster
+        roster, groups = self._engine.roster, self._daemon.model.groups
         changes: Changes = []
         finish: list[tuple[Slot, Callable[[], Inputs]]] = []      # what is done with a process once it is down
         inputs: list[tuple[Slot, Input]] = []
@@ -136,7 +137,8 @@ class Updates:
                 starts = [pair for _slot, act in finish for pair in act()]
                 for name in gone:
                     self._forget_group(name)
-                self._begin_again(starts)
+                self._renew_needs(groups)
+                self._engine.submit_all([*starts, *inputs])     # only now: what is new may need what was to be replaced
             finally:
                 self._under_way = False
                 if self._turns:
@@ -152,7 +154,6 @@ class Updates:
             self._engine.submit_all(roster.stops(up))
 
         self._under_way = True
-        self._engine.submit_all(inputs)
         stop()
 
     def _tell_renewed(self, names: list[str]) -> None:
@@ -179,7 +180,7 @@ class Updates:
         for config in change.restarted:
             slot = roster.get((name, config.name))
             if slot is not None:
-                finish.append((slot, partial(self._replace, slot, config, slot.process.goal is Goal.UP)))
+                finish.append((slot, partial(self._replace, slot, config, roster.dependencies.goal(slot) is Goal.UP)))
         return finish
 
     def _replace(self, slot: Slot, config: ProcessConfig, was_up: bool) -> Inputs:
@@ -191,16 +192,19 @@ class Updates:
             return [(slot, Start())]
         return []
 
-    def _begin_again(self, starts: Inputs) -> None:
-        """Only now, for others may follow, and have to be as they will be. What a group that is not touched depends on
-        may have other processes.
-        """
-        for group in self._daemon.model.groups:
+    def _renew_needs(self, groups: Iterable[GroupConfig]) -> None:
+        """What a group that is not touched depends on may have other processes."""
+        roster = self._engine.roster
+        for group in groups:
+            active = roster.groups.get(group.name)
+            if active is None or active == group:
+                continue
             for config in group.processes:
-                slot = self._engine.roster.get((group.name, config.name))
+                slot = roster.get((group.name, config.name))
                 if slot is not None and slot.config != config == slot.config._replace(depends=config.depends):
-                    self._engine.roster.set_process(group.name, config)
-        self._engine.submit_all(starts)
+                    roster.set_process(group.name, config)
+            if _without_needs(active) == _without_needs(group):
+                roster.set_group(group)
 
     def _add_group(self, group: GroupConfig) -> list[tuple[Slot, Input]]:
         self._engine.roster.set_group(group)
@@ -228,6 +232,10 @@ class Updates:
         self._engine.outputs.remove(slot.key)
         self._engine.roster.remove_process(slot.key)
         return []
+
+
+def _without_needs(group: GroupConfig) -> GroupConfig:
+    return group._replace(processes=tuple(process._replace(depends=Depends()) for process in group.processes))
 
 
 def _nothing() -> Inputs:

@@ -43,13 +43,7 @@ class Watching:
         engine.listeners.append(self._heard)
         engine.group_listeners.append(self._group_changed)
         engine.making.givers.append(self._give)
-        before = engine.on_close
-
-        def close() -> None:
-            self.close()
-            before()
-
-        engine.on_close = close
+        engine.on_close.append(self.close)
 
     def tree(self, path: str, patterns: tuple[str, ...], excludes: tuple[str, ...]) -> Tree:
         """One tree for all who want to know the same of it."""

@@ -25,9 +25,10 @@ from sdsuper.engine.waits import Waits
 class WhyCommand:
     """`Why` of the control interface. `model` gives the configuration as it was read last."""
 
-    def __init__(self, engine: Engine, model: Callable[[], Model], kept: Kept, readiness: Readiness) -> None:
+    def __init__(self, engine: Engine, model: Callable[[], Model], kept: Kept, readiness: Readiness,
+                 ends: Ends) -> None:
         self._engine, self._model, self._kept, self._readiness = engine, model, kept, readiness
-        self._waits, self.ends = Waits(engine.roster), Ends(engine)
+        self._waits, self._ends = Waits(engine.roster), ends
 
     def note(self, slot: Slot) -> str:
         """What `status` says besides of a process, where options are in use that Supervisor does not have."""
@@ -50,7 +51,7 @@ class WhyCommand:
             "name": slot.config.name, "group": slot.group, "state": process.state.name, "goal": process.goal.value,
             "run": process.run, "pid": 0 if process.reaped else process.pid,
             "description": describe(process, now, offset), "spawnerr": masked(process.spawnerr),
-            "waits": self._waits.lines(slot), "ends": [_end(end, offset) for end in self.ends.of(slot)],
+            "waits": self._waits.lines(slot), "ends": [_end(end, offset) for end in self._ends.of(slot)],
             "health": process.health, "trouble": process.trouble, "said": self._readiness.status(slot),
             "restarts": self._waits.restarts(slot), "disabled": not self._kept.enabled(slot.key),
             "section": section(slot.config, group), "scale": self._kept.scale.get(slot.config.program),

@@ -308,6 +308,34 @@ def test_one_that_pulls_up_what_is_about_to_stop_is_not_forgotten() -> None:
     assert not made.waits("worker") and made.slot("db").process.run == 2
 
 
+def test_one_that_comes_back_after_a_stop_that_waits_can_be_had() -> None:
+    made = up(Site(db=policy(startsecs=0), web=policy(depends=needs("db", lost=Lost.STOP)),
+                   worker=policy(depends=needs("db", "x", unmet=Unmet.FAIL)), x=policy(startsecs=0)), "web")
+    made.obedient = False
+    made.feed("db", Stop())
+    made.feed("worker", Start())
+    assert made.state("x") is RUNNING and made.waits("worker"), "a change elsewhere makes it look again"
+    made.exit("web")
+    made.exit("db")
+    assert made.slot("db").process.run == 2 and made.state("worker") is STARTING and not made.waits("worker")
+
+
+def test_what_was_said_holds_no_more_when_something_else_came_between() -> None:
+    job = policy(startsecs=0, autorestart=AutoRestart.NEVER)
+    made = Site(web=policy(depends=needs("job:completed")), job=job)
+    made.feed("job", Start())
+    made.exit("job")
+    made.queue += [(made.slot("web"), Start()), (made.slot("job"), Start())]
+    made.run()
+    assert made.waits("web"), "the job runs once more"
+    made.exit("job")
+    assert not made.waits("web")
+    made = up(site(Lost.RESTART), "db")
+    made.queue += [(made.slot("web"), Start()), (made.slot("db"), Stop())]
+    made.run()
+    assert made.waits("web") and made.state("db") is STOPPED
+
+
 def test_a_stop_for_good_is_not_undone_by_one_for_a_while() -> None:
     made = up(Site(x=policy(), db=policy(depends=needs("x", lost=Lost.RESTART)),
                    web=policy(depends=needs("db", lost=Lost.STOP))), "web")
@@ -371,6 +399,19 @@ def test_the_order_of_the_end_puts_needs_before_priorities() -> None:
     assert [slot.config.name for slot in order.next()] == ["other"]
     assert {slot.config.name for slot in order.later()} == {"web", "db"}
     assert [slot.config.name for slot in made.stop_order(made)][-1] == "db"
+
+
+def test_two_configurations_in_part_make_no_circle() -> None:
+    made = up(Site(a=policy(), b=policy(depends=needs("a", lost=Lost.RESTART)), c=policy(depends=needs("b"))), "c")
+    made.roster.set_process("a", policy(name="a", depends=needs("b", lost=Lost.RESTART)))
+    assert {slot.config.name for slot in made.roster.stop_order(made.roster)} == {"a", "b", "c"}
+    for name in "ab":
+        made.feed(name, Stop())
+        assert made.state(name) is STOPPED
+    for name in "ca":
+        made.feed(name, Start())
+    made.wait(5)
+    assert {made.state(name) for name in "abc"} == {RUNNING}
 
 
 def test_without_needs_nothing_is_looked_at() -> None:

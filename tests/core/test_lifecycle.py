@@ -16,6 +16,7 @@ from sdsuper.core.vocabulary import (
     Goal,
     Hook,
     HookDone,
+    Kill,
     Moved,
     Phase,
     PublishHealth,
@@ -323,3 +324,25 @@ def test_a_startup_check_that_a_reload_brings_gives_the_start_its_time() -> None
     story | after(5) >> STARTING
     story | after(84) >> STARTING
     story | after(1) >> STOPPING
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_what_a_run_leaves_is_ended_before_the_hook_behind_it(asked: bool) -> None:
+    story = Story(hooks=Hooks(post_stop="d"), leftovers=True, autorestart=AutoRestart.NEVER, startsecs=0) | start
+    story = story | done(Hook.PRE_START) | spawned >> RUNNING
+    story = (story | stop if asked else story) | exited(0, populated=True)
+    kinds = [type(effect) for effect in story.effects]
+    assert kinds.index(Kill) < len(kinds) - 1 - kinds[::-1].index(RunHook)
+
+
+def test_a_hook_that_the_machine_cannot_run_is_no_fault_of_the_program() -> None:
+    story = Story(hooks=ALL, startretries=0) | start
+    story.feed(HookDone(1, Hook.PRE_START, "no process", True))
+    assert story >> BACKOFF and (story.process.lacks, story.process.tries) == (1, 0)
+
+
+def test_a_stop_while_the_hook_of_the_last_run_is_waited_for_runs_it_no_second_time() -> None:
+    story = Story(hooks=Hooks(post_stop="d"), autorestart=AutoRestart.ALWAYS, startsecs=0) | start
+    story = story | done(Hook.PRE_START) | spawned >> RUNNING
+    story = story | exited(1) >> STARTING | stop >> STOPPED
+    assert hooks(story).count("post_stop") == 1

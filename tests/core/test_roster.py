@@ -2,6 +2,7 @@
 
 import pytest
 
+from sdsuper.config.lifecycle import Readiness, ReadyKind
 from sdsuper.config.model import GroupConfig, GroupKind
 from sdsuper.core.roster import Roster, StopOrder
 from sdsuper.core.slot import display_name
@@ -58,6 +59,30 @@ def test_only_the_newest_deadline_of_a_process_counts() -> None:
     assert made.next_deadline() == 1.5, "the time of a run that is over is forgotten"
     assert [slot.key for slot, _ in made.due(1.95)] == [("b", "b"), ("a", "a")]
     assert made.next_deadline() is None, "each is told once"
+
+
+def test_a_deadline_for_the_very_moment_of_the_last_one_is_told_as_well() -> None:
+    made = Roster()
+    config = policy(name="a", stopwaitsecs=0, readiness=Readiness(ReadyKind.NOTIFY, timeout=3))
+    made.set_group(GroupConfig("a", GroupKind.PROGRAM, 1, (config,)))
+    (a,) = made
+    made.feed(a, Start(), 0.0)
+    made.feed(a, Spawned(1, 7), 0.0)
+    ((_slot, elapsed),) = made.due(3.0)
+    made.feed(a, elapsed, 3.0)
+    assert (a.process.state, a.process.deadline, made.next_deadline()) == (State.STOPPING, 3.0, 3.0)
+
+
+def test_news_of_a_deadline_that_holds_no_more_does_not_climb_the_ladder() -> None:
+    made = roster(("a", 1, [("a", 1)]))
+    (a,) = made
+    made.feed(a, Start(), 0.0)
+    made.feed(a, Spawned(1, 7), 0.0)
+    ((_slot, elapsed),) = made.due(1.0)
+    made.feed(a, Stop(), 1.0)                   # was before it in the queue
+    assert made.feed(a, elapsed, 1.0) == [] and a.process.rung == 1
+    ((_slot, elapsed),) = made.due(11.0)
+    assert made.feed(a, elapsed, 11.0) and a.process.rung == 2
 
 
 def test_a_group_that_is_gone_wants_nothing() -> None:

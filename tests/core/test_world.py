@@ -119,12 +119,12 @@ class World(RuleBasedStateMachine):
         while self.queue:
             slot, input = self.queue.popleft()
             before, self.news = slot.process, input
-            if isinstance(input, Cleared) and before.phase is Phase.WAITING and input.run == before.run:
-                assert all(self.is_met(need) for need in slot.config.depends.needs), "started too early"
             if isinstance(input, (Start, Stop)):
                 self.faulted.discard(slot.key)
             for effect in self.roster.feed(slot, input, self.now):
                 self.carry_out(slot, effect)
+            if isinstance(input, Cleared) and before.phase is Phase.WAITING and slot.process.phase is not Phase.WAITING:
+                assert all(self.is_met(need) for need in slot.config.depends.needs), "started too early"
             if slot.process.run != before.run:
                 self.faulted.discard(slot.key)
             if not before.fault and slot.process.fault:
@@ -187,14 +187,14 @@ class World(RuleBasedStateMachine):
         if need.condition is Condition.COMPLETED:
             good = state is State.EXITED and slot.process.exit.code in slot.config.exitcodes
         else:
-            good = state is State.RUNNING or (
-                need.condition is Condition.STARTED and state is State.STARTING and slot.process.pid > 0)
+            good = not self.roster.dependencies.held(slot.key) and (state is State.RUNNING or (
+                need.condition is Condition.STARTED and state is State.STARTING and slot.process.pid > 0))
             if need.condition is not Condition.STARTED:
                 good = good and slot.process.ready is not False
             if need.condition is Condition.HEALTHY:
                 good = good and slot.process.healthy is not False
-        gone = state in RESTING_STATES or self.roster.dependencies.held(slot.key) or (
-            state is State.STOPPING and slot.process.goal is Goal.DOWN)
+        leaves = self.roster.dependencies.held(slot.key) or state is State.STOPPING
+        gone = state in RESTING_STATES or (leaves and self.roster.dependencies.goal(slot) is Goal.DOWN)
         return good or (need.optional and gone)
 
     def look_at_order(self, slot: Slot) -> None:
@@ -264,6 +264,12 @@ class World(RuleBasedStateMachine):
     @rule(data=st.data(), input=st.sampled_from([Start(), Stop(), Stop(shutdown=True)]))
     def command(self, data: st.DataObject, input: Input) -> None:
         self.feed(data.draw(st.sampled_from(list(self.roster))), input)
+
+    @rule(data=st.data(), inputs=st.lists(st.sampled_from([Start(), Stop()]), min_size=2, max_size=3))
+    def commands_at_once(self, data: st.DataObject, inputs: list[Input]) -> None:
+        for input in inputs:
+            self.queue.append((data.draw(st.sampled_from(list(self.roster))), input))
+        self.deliver()
 
     @rule(seconds=st.sampled_from([0.1, 0.5, 1.0, 3.0, 10.0]))
     def time_passes(self, seconds: float) -> None:

@@ -542,3 +542,12 @@ def test_a_subscriber_that_goes_is_forgotten(start: Start) -> None:
         daemon.call("SendEvent", type="t", data="x" * 100_000)
     with Client(str(daemon.socket), timeout=20) as other:
         assert other.call("GetState")["state"] == "RUNNING"
+
+
+def test_a_program_is_scaled_and_one_that_depends_on_it_then(start: Start) -> None:
+    options = "command=sleep 1000\nstartsecs=0\nprocess_name=%(program_name)s%(process_num)d\n"
+    daemon = start(f"[program:web]\n{options}[program:app]\n{options}depends_on=web\n")
+    daemon.call("Scale", program="web", count=2)
+    assert daemon.call("Diff")["groups"] == [], "what app depends on has followed"
+    daemon.call("Scale", program="app", count=2)
+    daemon.wait_state("app:app1", "RUNNING")

@@ -1,6 +1,7 @@
 """Dependencies with real processes: docs/lifecycle.md."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,7 @@ def test_a_stop_of_what_others_need_takes_them_along_first(start: Start) -> None
     come_up(daemon)
     assert daemon.result("Stop", "db")[0] == "SUCCESS"
     assert states(daemon) == {"db": "STOPPED", "migrate": "EXITED", "web": "STOPPED"}
+    daemon.wait_log("stopped: db")
     assert daemon.log.index("stopped: web") < daemon.log.index("stopped: db")
 
 
@@ -167,6 +169,7 @@ def test_all_stop_behind_those_that_need_them_whatever_their_priority(start: Sta
     daemon = start(SLOW)
     daemon.wait(lambda: (daemon.directory / "up").exists(), "web is up")
     daemon.call("Stop", name="all")
+    daemon.wait_log("stopped: db")          # the answer comes a moment before the line
     assert daemon.log.index("stopped: web") < daemon.log.index("stopped: db")
 
 
@@ -263,3 +266,53 @@ def test_who_is_up_at_the_end_is_the_last_that_was(start: Start, tmp_path: Path)
     daemon.wait(lambda: daemon.status("web")["state"] == "STOPPING", "web goes down")
     assert daemon.stop() == 0
     assert daemon.spawned.count("web") == 1
+
+
+#: It stops when the test says so.
+STUBBORN = ("command=sh -c 'trap \"until test -e {dir}/go; do sleep 0.02; done; exit\" TERM; touch {dir}/up; "
+        "while :; do sleep 0.02; done'\n")
+
+
+def test_nobody_starts_any_more_when_the_daemon_ends(start: Start) -> None:
+    daemon = start(f"[program:slow]\n{STUBBORN}"
+                   "[program:db]\npriority=1\nreadiness=fd:3\nkillasgroup=true\ncommand=sh -c "
+                   "'until test -e {dir}/db-may; do sleep 0.02; done; echo ready >&3; exec 3>&-; exec sleep 1000'\n"
+                   "[program:web]\npriority=1\ncommand=sleep 1000\nstartsecs=0\ndepends_on=db\n")
+    daemon.wait(lambda: (daemon.directory / "up").exists(), "slow is up")
+    daemon.wait(lambda: daemon.status("db")["pid"], "db has a child")
+    daemon.signal(signal.SIGTERM)
+    daemon.wait_log("waiting for")
+    may(daemon, "db")
+    daemon.wait_log("success: db")          # its turn to stop comes after that of slow
+    (daemon.directory / "go").touch()
+    assert daemon.process.wait(20) == 0 and "web" not in daemon.spawned
+
+
+def test_an_update_while_a_stop_waits_does_not_undo_it(start: Start) -> None:
+    text = ("[program:db]\ncommand=sleep 1000\nstartsecs=0\nautostart=false\n"
+            f"[program:web]\n{STUBBORN}depends_on=db\ndepends_lost=stop\nstartsecs=0\nautostart=false\n")
+    daemon = start(text)
+    assert daemon.result("Start", "web")[0] == "SUCCESS"
+    daemon.wait(lambda: (daemon.directory / "up").exists(), "web is up")
+    daemon.call("Stop", name="db", wait=False)
+    daemon.wait_state("web", "STOPPING")
+    daemon.write(text.replace("sleep 1000", "sleep 1001"))
+    daemon.signal(signal.SIGHUP)
+    daemon.wait_log("waiting for db to stop")
+    (daemon.directory / "go").touch()
+    daemon.wait_log("configuration taken over")
+    assert states(daemon) == {"db": "STOPPED", "web": "STOPPED"} and daemon.spawned == ["db", "web"]
+
+
+def test_one_that_is_on_the_way_down_to_come_back_can_be_stopped(start: Start) -> None:
+    daemon = start(f"[program:db]\ncommand=sleep 1000\nstartsecs=0\n[program:web]\n{STUBBORN}startsecs=0\n"
+                   "depends_on=db\ndepends_lost=restart\n")
+    daemon.wait(lambda: (daemon.directory / "up").exists(), "web is up")
+    daemon.call("Stop", name="db", wait=False)
+    daemon.wait_state("web", "STOPPING")
+    assert daemon.result("Start", "db")[0] == "ABNORMAL_TERMINATION", "its stop waits: it is not up for long"
+    assert daemon.result("Stop", "web", wait=False)[0] == "SUCCESS"
+    (daemon.directory / "go").touch()
+    daemon.wait_state("db", "STOPPED")
+    assert states(daemon) == {"db": "STOPPED", "web": "STOPPED"}
+    assert daemon.result("Stop", "web")[0] == "NOT_RUNNING"

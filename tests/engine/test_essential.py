@@ -62,10 +62,19 @@ def test_a_reload_makes_it_essential(start: Start) -> None:
     daemon = start(WEB + job)
     daemon.call("Start", name="job")
     daemon.wait_state("job", "EXITED")
+    assert daemon.status("web")["state"] == "RUNNING"
     daemon.write(f"{WEB}{job}essential=true\n")
     daemon.call("Update")
-    daemon.wait_log("job is essential now, but was over before, EXITED: the daemon goes on")
-    assert daemon.status("web")["state"] == "RUNNING"
+    daemon.status_at_end = 4
+    assert daemon.process.wait(20) == 4 and "job is essential and over, EXITED (exit status 4)" in daemon.log
+
+
+def test_a_reload_makes_one_essential_that_is_not_over(start: Start) -> None:
+    job = "[program:job]\nautostart=false\nautorestart=false\nstartsecs=0\ncommand=sh -c 'exit 4'\n"
+    daemon = start(WEB + job)
+    daemon.write(f"{WEB}{job}essential=true\n")
+    daemon.call("Update")
+    assert daemon.status("web")["state"] == "RUNNING" and daemon.status("job")["state"] == "STOPPED"
     daemon.call("Start", name="job", wait=False)
     daemon.status_at_end = 4
     assert daemon.process.wait(20) == 4

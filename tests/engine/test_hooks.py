@@ -18,15 +18,15 @@ post_stop_hook={TRACE}
 
 def test_the_hooks_of_two_lives(start: Start) -> None:
     daemon = start("[program:web]\ncommand=sh -c 'echo run >>{dir}/trace; exec sleep 1000'\nstartsecs=0" + ALL)
-    daemon.wait(lambda: "post_start" in daemon.text("trace"), "it is up")
+    daemon.wait(lambda: {"post_start 1", "run"} <= set(daemon.text("trace").splitlines()), "it is up")
     daemon.call("Signal", name="web", signal="KILL")
-    daemon.wait(lambda: "post_start 2" in daemon.text("trace"), "it is up again")
+    daemon.wait(lambda: "post_start 2" in daemon.text("trace") and daemon.text("trace").count("run") == 2, "again")
     assert daemon.result("Stop", "web")[0] == "SUCCESS"
     daemon.wait(lambda: "post_stop 2" in daemon.text("trace"), "the last hook")
     lines = daemon.text("trace").splitlines()
     assert [line.strip() for line in lines if line != "run"] == [
         "pre_start 1", "post_start 1", "post_stop 1 9", "pre_start 2", "post_start 2", "pre_stop 2", "post_stop 2 15"]
-    assert lines.index("run") == 1 and lines.count("run") == 2
+    assert lines.index("run") > 0
 
 
 def test_one_that_fails_prevents_the_start_and_its_words_are_in_the_log(start: Start) -> None:
@@ -122,3 +122,52 @@ def test_hooks_are_not_in_the_way_of_other_programs(start: Start) -> None:
     daemon.wait_state("web", "RUNNING")
     assert daemon.status("slow")["state"] == "STARTING"
     assert daemon.result("Stop", "web")[0] == "SUCCESS"
+
+
+JOB = """
+[program:job]
+command=sh -c 'test -e {dir}/more && exec sleep 1000'
+startsecs=0
+autorestart=false
+autostart=false
+exitcodes=1
+post_start_hook=sh -c 'echo begin >>{dir}/trace; until test -e {dir}/go; do sleep 0.02; done; echo done >>{dir}/trace'
+post_stop_hook=sh -c 'echo over >>{dir}/trace'
+"""
+
+
+def test_a_job_that_is_done_first_leaves_its_hook_alone(start: Start) -> None:
+    daemon = start(JOB)
+    daemon.call("Start", name="job")
+    daemon.wait_state("job", "EXITED")
+    daemon.wait(lambda: daemon.text("trace") == "begin\n", "the hook runs")
+    (daemon.directory / "go").touch()
+    daemon.wait(lambda: daemon.text("trace") == "begin\ndone\nover\n", "one after the other")
+
+
+def test_a_stop_the_next_run_and_the_end_of_the_daemon_end_the_hook_behind_a_start(start: Start) -> None:
+    daemon = start(JOB)
+    (daemon.directory / "more").touch()
+    daemon.call("Start", name="job")
+    daemon.wait(lambda: daemon.text("trace") == "begin\n", "the hook runs")
+    assert daemon.result("Stop", "job")[0] == "SUCCESS"
+    daemon.wait(lambda: daemon.text("trace") == "begin\nover\n", "it was ended by the stop")
+    (daemon.directory / "more").unlink()
+    daemon.call("Start", name="job")
+    daemon.wait(lambda: daemon.text("trace").count("begin") == 2, "another one runs")
+    daemon.wait_state("job", "EXITED")
+    daemon.call("Start", name="job")
+    daemon.wait(lambda: daemon.text("trace") == "begin\nover\nbegin\nover\nbegin\n", "by the next run")
+    daemon.wait_state("job", "EXITED")
+    assert daemon.stop() == 0 and daemon.text("trace").endswith("begin\nover\n")
+
+
+def test_the_hook_behind_a_stop_is_that_of_the_run_that_has_ended(start: Start) -> None:
+    text = ("[program:web]\ncommand=sleep 1000\nstartsecs=0\npre_stop_hook=sh -c 'kill $SDSUPER_PID; exec sleep 900'\n"
+            "post_stop_hook=sh -c 'echo old >>{dir}/trace'\n")
+    daemon = start(text)
+    daemon.wait_state("web", "RUNNING")
+    daemon.write(text.replace("old", "new").replace("sleep 1000", "sleep 1001"))
+    daemon.call("Update")       # the end of the first hook is waited for, and the options are others by then
+    daemon.wait_state("web", "RUNNING")
+    assert daemon.text("trace") == "old\n"

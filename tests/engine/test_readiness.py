@@ -376,3 +376,30 @@ def test_gunicorn_replaces_itself(start: Start, tmp_path: Path) -> None:
     daemon.wait(lambda: daemon.status("app")["pid"] == second, "it is followed", 30)
     assert daemon.status("app")["run"] == 1 and daemon.status("app")["state"] == "RUNNING" and master() == second
     assert daemon.result("Stop", "app")[0] == "SUCCESS" and not os.path.exists(f"/proc/{second}")
+
+
+@pytest.mark.parametrize("options", [
+    "readiness=fd:3\ncommand=sh -c 'echo ready >&3'", "readiness=log:ready\ncommand=sh -c 'echo ready'",
+    "readiness=notify\ncommand={python} -c \"import os,socket;socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM)"
+    ".sendto(b'READY=1',os.environ['NOTIFY_SOCKET'])\"",
+])
+def test_one_that_is_ready_and_ends_at_once_was_ready(start: Start, options: str) -> None:
+    daemon = start(f"[program:job]\n{options}\nautorestart=false\nstartretries=0\nautostart=false\n")
+    for _ in range(10):
+        daemon.call("Start", name="job", wait=False)
+        assert daemon.wait_state("job", "EXITED", "FATAL")["state"] == "EXITED"
+
+
+BABBLER = """import os, socket, time
+end, place = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM), os.environ["NOTIFY_SOCKET"]
+for number in range(300):
+    end.sendto(b"STATUS=%d" % number, place)
+end.sendto(b"READY=1", place)
+time.sleep(1000)
+"""
+
+
+def test_one_that_says_too_much_is_ready_all_the_same(start: Start) -> None:
+    daemon = start("[program:web]\ncommand={python} {dir}/babbler.py\nreadiness=notify\nautostart=false\n")
+    (daemon.directory / "babbler.py").write_text(BABBLER)
+    assert daemon.result("Start", "web")[0] == "SUCCESS" and "notifies more than 100 times" in daemon.log

@@ -256,3 +256,38 @@ def test_a_storm_of_reloads(start: Start) -> None:
     assert daemon.pids() == before
     assert len(daemon.spawned) < 100 + 60
     daemon.wait(lambda: len(os.listdir(f"/proc/{daemon.process.pid}/fd")) <= fds, "no descriptor more")
+
+
+def test_what_is_new_starts_when_what_goes_is_gone(start: Start) -> None:
+    command = ("command=sh -c 'mkdir {dir}/port || exit 1; trap \"sleep 0.3; rmdir {dir}/port; exit\" TERM; "
+               "while :; do sleep 0.02; done'\n")
+    daemon = start(f"[program:old]\n{command}")
+    daemon.wait_state("old", "RUNNING")
+    daemon.write(f"[program:new]\n{command}")
+    daemon.call("Update")
+    daemon.wait_state("new", "RUNNING")
+    assert daemon.spawned == ["old", "new"], "they need the same place, and the new one was not tried twice"
+
+
+def test_what_is_new_waits_for_the_new_run_of_a_job(start: Start) -> None:
+    job = "[program:job]\ncommand=sh -c 'sleep 0.2; echo {n} >>{dir}/trace'\nstartsecs=0\nautorestart=false\n"
+    daemon = start(job.replace("{n}", "1"))
+    daemon.wait_state("job", "EXITED")
+    daemon.write("[program:app]\ncommand=sh -c 'echo app >>{dir}/trace; exec sleep 1000'\nstartsecs=0\n"
+                 "depends_on=job:completed\n" + job.replace("{n}", "2"))
+    daemon.call("Update")
+    daemon.wait_state("app", "RUNNING")
+    daemon.wait(lambda: daemon.text("trace") == "1\n2\napp\n", "in this order")
+
+
+def test_a_dependency_is_turned_round(start: Start) -> None:
+    plain, needy = "[program:{}]\ncommand=sleep {}\nstartsecs=0\n", "depends_on={}\ndepends_lost=restart\n"
+    daemon = start(plain.format("a", 1000) + plain.format("b", 1000) + needy.format("a"))
+    daemon.wait_state("b", "RUNNING")
+    daemon.write(plain.format("a", 1000) + needy.format("b") + plain.format("b", 1001))
+    daemon.call("Update", groups=["a"])         # b has its old options still
+    assert daemon.result("Stop", "b")[0] == "SUCCESS"
+    daemon.call("Update")
+    assert daemon.result("Start", "a")[0] in ("SUCCESS", "ALREADY_STARTED")
+    daemon.wait_state("a", "RUNNING")
+    assert daemon.status("b")["state"] == "RUNNING" and daemon.stop() == 0

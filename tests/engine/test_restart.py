@@ -167,6 +167,17 @@ def test_no_descriptors(start: Start) -> None:
     assert daemon.log.count("web is tried again until the machine has what it needs") == 1
 
 
+def test_no_descriptors_for_the_hook_before_a_start(start: Start) -> None:
+    daemon = start("[program:web]\ncommand=sleep 1000\nstartretries=0\nautostart=false\npre_start_hook=true\n")
+    most = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
+    highest = max(int(name) for name in os.listdir(f"/proc/{daemon.pid}/fd"))
+    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (highest + 1, most[1]))
+    assert daemon.result("Start", "web") == ("SPAWN_ERROR", "pre_start_hook: too many open files to spawn 'web'")
+    waiting_for_the_machine(daemon, "web", 3, "pre_start_hook: too many open files to spawn 'web'")
+    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, most)
+    daemon.wait_state("web", "RUNNING", limit=25)
+
+
 @pytest.mark.root
 def test_no_processes_for_an_unprivileged_daemon(start: Start, directory: Path) -> None:
     uid = 60_000 + os.getpid() % 5000       # whose processes are all its own: the kernel counts them by account
@@ -206,15 +217,18 @@ def account() -> str:
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("startsecs", [0, 1])
-def test_no_processes_for_a_programs_account(start: Start, account: str, startsecs: int) -> None:
+@pytest.mark.parametrize(("startsecs", "hook", "what"), [
+    (0, "", "executing /bin/sleep"), (1, "", "executing /bin/sleep"),
+    (1, "pre_start_hook=/bin/true", "pre_start_hook: cannot start /bin/true: executing /bin/true"),
+])
+def test_no_processes_for_a_programs_account(start: Start, account: str, startsecs: int, hook: str, what: str) -> None:
     common = f"command=/bin/sleep 1000\nuser={account}\nautorestart=false\nstartsecs={startsecs}\nstartretries=0\n"
     daemon = start(f"[program:first]\n{common}numprocs=2\nprocess_name=p%(process_num)d\n"
-                   f"[program:second]\n{common}autostart=false\nrlimit_nproc=1\n")
+                   f"[program:second]\n{common}autostart=false\nrlimit_nproc=1\n{hook}\n")
     for name in ("p0", "p1"):
         daemon.wait_state(f"first:{name}", "RUNNING")
     daemon.result("Start", "second", wait=False)
-    waiting_for_the_machine(daemon, "second", 3, "executing /bin/sleep: Resource temporarily unavailable")
+    waiting_for_the_machine(daemon, "second", 3, f"{what}: Resource temporarily unavailable")
     assert set(daemon.faults("Stop", "first:*").values()) == {"SUCCESS"}
     daemon.wait_state("second", "RUNNING", limit=25)
 
