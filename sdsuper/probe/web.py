@@ -126,6 +126,8 @@ async def _answer(http: h11.Connection, reader: asyncio.StreamReader) -> tuple[i
                 raise NoAnswer("the connection was closed without an answer")
             http.receive_data(data)
         elif isinstance(event, h11.InformationalResponse):
+            if event.status_code == 101:
+                return 101, ""          # what follows is no HTTP any more
             interim += 1
             if interim > INTERIM:
                 raise NoAnswer(f"more than {INTERIM} interim answers")

@@ -147,7 +147,8 @@ def survives(name: str, text: str, mutant: str) -> bool:
         source.write_text(before.replace(text, mutant))
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-qx", "-p", "no:cacheprovider", "tests/core",
-             "--ignore=tests/core/test_mutations.py"], cwd=folder, capture_output=True, text=True)
+             "--ignore=tests/core/test_mutations.py"], cwd=folder, capture_output=True, text=True,
+            timeout=900)        # a test that never ends notices nothing either
         # a test that cannot be read notices nothing, and pytest's status is the same
         if done.returncode not in (0, 1) or "ERROR collecting" in done.stdout:
             raise SystemExit(done.stdout + done.stderr)

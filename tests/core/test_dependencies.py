@@ -64,7 +64,10 @@ class Site:
         self.run()
 
     def run(self) -> None:
+        steps = 0
         while self.queue:
+            steps += 1
+            assert steps < 10_000, "it goes round and round"
             slot, input = self.queue.popleft()
             for effect in self.roster.feed(slot, input, self.now):
                 if isinstance(effect, Publish):

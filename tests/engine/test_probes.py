@@ -155,6 +155,11 @@ def test_what_is_no_answer(house: House, answer: bytes, reason: str) -> None:
         assert house.ask(there.url) == reason
 
 
+def test_who_speaks_another_protocol_from_now_on_has_not_said_that_it_is_well(house: House) -> None:
+    with web(lambda _path: b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n") as there:
+        assert house.ask(f"{there.url} -H 'Upgrade: websocket'") == "HTTP 101"
+
+
 def test_who_says_nothing_is_waited_for_no_longer_than_said(house: House) -> None:
     with web(lambda _path: None) as there:
         assert house.ask(there.url, 0.3) == "took longer than 0.3 seconds"
