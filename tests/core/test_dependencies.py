@@ -183,6 +183,16 @@ def test_a_wish_is_waited_for_and_its_failure_is_none() -> None:
     assert made.state("cache") is FATAL and not made.waits("web")
 
 
+@pytest.mark.parametrize("texts", [("cache?", "queue?"), ("cache", "queue")])
+def test_the_second_that_is_pulled_up_is_waited_for_before_it_has_heard_of_it(texts: tuple[str, str]) -> None:
+    """The first one is up, which lets its dependents look, before the second one is fed its start."""
+    made = Site(cache=policy(startsecs=0), queue=policy(), web=policy(depends=needs(*texts, unmet=Unmet.FAIL)))
+    made.feed("web", Start())
+    assert made.state("cache") is RUNNING and made.state("queue") is STARTING and made.waits("web")
+    made.wait(3)
+    assert made.state("web") is RUNNING
+
+
 def test_a_wish_that_is_nowhere_is_not_waited_for() -> None:
     made = Site(web=policy(depends=needs("cache?")))
     made.feed("web", Start())
