@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -33,6 +35,7 @@ from tests.engine.test_errands import Lines, _no_console
 from tests.looping import fresh_loop, turn_until
 
 pytestmark = pytest.mark.root
+ROOT = Path(__file__).parents[2]
 NOBODY = User("nobody", 65534, 65534, (65534,), "/", "/bin/sh")
 
 
@@ -259,6 +262,32 @@ def test_a_name_that_is_none_is_a_bad_answer_and_an_error_of_ours_is_not(house: 
     house.probes._send(broken)
     turn_until(house.loop, lambda: found)
     assert (found[0].lack, found[0].reason) == (True, "the process that asks failed: ValueError")
+
+
+def test_a_name_that_hangs_keeps_nobody_else_waiting(tmp_path: Path) -> None:
+    """However often it is asked for: looking it up cannot be ended. The name server here never answers."""
+    resolv = tmp_path / "resolv.conf"
+    resolv.write_text("nameserver 127.0.0.77\noptions timeout:20 attempts:1\n")
+    ours, theirs = socket.socketpair()
+    ours.settimeout(20)
+    with (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent, theirs, ours,
+          socket.create_server(("127.0.0.1", 0)) as there):
+        silent.bind(("127.0.0.77", 53))
+        process = subprocess.Popen(
+            ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/resolv.conf && exec "$@"', str(resolv),
+             sys.executable, "-P", "-m", "sdsuper.probe"], stdin=theirs, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        questions = [*[("hangs.example:80", 0.2)] * 100,
+                     *((f"{host}:{there.getsockname()[1]}", 15.0) for host in ("127.0.0.1", "localhost"))]
+        for number, (target, seconds) in enumerate(questions):
+            question = {"number": number, "kind": "tcp", "target": target, "seconds": seconds}
+            ours.sendall(dumps(question).encode() + b"\n")
+        answers = b""
+        while answers.count(b"\n") < len(questions):
+            answers += ours.recv(65536)
+        ours.shutdown(socket.SHUT_RDWR)
+        assert process.wait(10) == 0
+    told = dict(line.split(" ", 1) for line in answers.decode().splitlines())
+    assert told["100"] == told["101"] == ""
 
 
 @pytest.mark.parametrize("body", ["huge", "hung"])
