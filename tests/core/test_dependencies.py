@@ -81,8 +81,10 @@ class Site:
             self.queue += self.roster.following()
 
     def wait(self, seconds: float) -> None:
-        end = self.now + seconds
+        end, steps = self.now + seconds, 0
         while (deadline := self.roster.next_deadline()) is not None and deadline <= end:
+            steps += 1
+            assert steps < 10_000, "nothing follows from a deadline"
             self.now = max(self.now, deadline)
             self.queue += self.roster.due(self.now)
             self.run()
