@@ -26,6 +26,7 @@ from sdsuper.engine.supervise import Engine
 from sdsuper.engine.trees import Trees
 from sdsuper.logs.journal import Journal
 from sdsuper.logs.main import MainLog
+from sdsuper.probe import web as asking
 from sdsuper.system.host import RealHost
 from sdsuper.system.loop import Loop
 from sdsuper.system.process import Launcher
@@ -325,6 +326,13 @@ def test_a_server_may_want_a_certificate_of_ours(house: House, tmp_path: Path) -
         known = f"{there.url} --ca-file {certificates.ca}"
         assert house.ask(f"{known} --cert-file {cert} --key-file {key}") == ""
         assert house.ask(known) != ""
+
+
+def test_the_certificates_of_the_system_are_read_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = asking._context({"insecure": False})
+    assert asking._context({"insecure": False}) is before
+    monkeypatch.setattr(asking, "CONTEXT_SECONDS", -1.0)
+    assert asking._context({"insecure": False}) is not before
 
 
 def test_tcp(house: House) -> None:
