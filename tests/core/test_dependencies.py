@@ -150,6 +150,19 @@ def test_one_that_is_ill_is_not_healthy() -> None:
     assert not made.waits("web")
 
 
+@pytest.mark.parametrize("condition", ["ready", "healthy"])
+def test_who_is_not_ready_is_waited_for_where_that_is_wanted(condition: str) -> None:
+    made = Site(db=policy(startsecs=0), web=policy(depends=needs(f"db:{condition}")),
+                other=policy(depends=needs("db:started")))
+    made.feed("db", Start())
+    made.feed("db", Checked(1, None, "HTTP 503", False))
+    made.feed("web", Start())
+    made.feed("other", Start())
+    assert made.waits("web") and not made.waits("other")
+    made.feed("db", Checked(1, None, "", True))
+    assert not made.waits("web")
+
+
 def test_a_job_has_to_have_ended_well_and_is_not_run_twice() -> None:
     made = Site(job=policy(startsecs=0), web=policy(depends=needs("job:completed")))
     made.feed("web", Start())
