@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from sdsuper.config.health import UNCHECKED, Action, ActionKind, Check, CheckKind, Health
+from sdsuper.config.hosts import is_host
 from sdsuper.config.lifecycle import ReadyKind
 from sdsuper.config.values import refused, signal_number, split_command
 
@@ -71,7 +72,7 @@ def probe(text: str) -> Probe:
         return _http(text)
     if word == "tcp":
         match = _ADDRESS.fullmatch(text.strip())
-        if match is None or not 0 < int(match[2]) < 65536:
+        if match is None or not 0 < int(match[2]) < 65536 or not is_host(match[1]):
             raise refused(_doubted(text), "a check", "tcp://host:port")
         return Probe(ProbeKind.TCP, text.strip()[6:])
     if word == "unix":
@@ -97,7 +98,7 @@ def _http(text: str) -> Probe:
     except ValueError as error:
         raise ValueError(f"cannot be split into words: {error}") from None
     match = _URL.fullmatch(url)
-    if match is None or not 0 < int(match[5] or 80) < 65536:
+    if match is None or not 0 < int(match[5] or 80) < 65536 or not is_host(match[4]):
         raise refused(_doubted(text), "a URL", "http://host:port/path in ASCII")
     found: dict[str, str] = {}
     headers: list[tuple[str, str]] = []

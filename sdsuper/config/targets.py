@@ -6,6 +6,7 @@ stays one. Must not: look whether a path can be written.
 
 import re
 
+from sdsuper.config.hosts import is_host
 from sdsuper.config.model import LogTarget, TargetKind
 from sdsuper.config.values import refused
 
@@ -45,7 +46,7 @@ def log_target(text: str) -> LogTarget | None:
 
 def _server(address: str, text: str) -> str:
     found = _SERVER.fullmatch(address)
-    if found is not None:
+    if found is not None and is_host(found[2]):
         kind = (found[1] or "udp").lower()
         port = int(found[3] or _PORTS[kind])
         if 0 < port < 65536:

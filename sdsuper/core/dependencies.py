@@ -67,8 +67,6 @@ class Dependencies:
         self._dependents: dict[Key, list[Key]] = {}
         #: stops that wait for dependents to go first
         self._held: dict[Key, Stop] = {}
-        #: those whose start others have asked for, until they have heard of it
-        self._pulled: set[Key] = set()
 
     def __bool__(self) -> bool:
         return bool(self._dependents)
@@ -102,8 +100,6 @@ class Dependencies:
         if key in self._held and need.condition is not Condition.COMPLETED:
             # what is about to stop is as good as down: nobody should start because of it any more
             how = Standing.COMING if self._held[key].again else Standing.DOWN
-        if how is Standing.DOWN and key in self._pulled:
-            how = Standing.COMING
         return Standing.MET if need.optional and how is Standing.DOWN else how
 
     # ---- starting -------------------------------------------------------------------------------------------------
@@ -117,7 +113,6 @@ class Dependencies:
                 continue
             if other.key in self._held or standing(other, other.process, need.condition) is Standing.DOWN:
                 found.append((other, Start()))
-                self._pulled.add(other.key)
         return found
 
     def look(self, slot: Slot) -> Inputs:
@@ -216,7 +211,6 @@ class Dependencies:
 
     def wanted_up(self, key: Key) -> bool:
         """Somebody starts it. Whether a stop of it waits: then it comes back after that."""
-        self._pulled.discard(key)
         if key in self._held:
             self._held[key] = Stop(again=True)
             return True

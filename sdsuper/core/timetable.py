@@ -2,7 +2,8 @@
 
 Promises: a time is told once; however late it is looked at, one time of a process is told and not all that have passed.
 A clock that is set back does not bring a time again that has been told: for three hours, or a minute where a schedule
-is for every hour. Must not: read a clock, or know what a process does.
+is for every hour. When the machine gets another time zone, its schedules are by that one. Must not: read a clock, or
+know what a process does.
 
 `now` is seconds since the epoch, `steady` monotonic seconds, which `@every` goes by.
 """
@@ -34,13 +35,18 @@ class Time(NamedTuple):
 
 
 class _Entry:
-    __slots__ = ("cron", "due", "key", "offset", "planned", "schedule", "told")
+    __slots__ = ("ahead", "cron", "due", "key", "offset", "planned", "schedule", "told")
 
     def __init__(self, key: Key, cron: Cron, schedule: Schedule, offset: Offset) -> None:
         self.key, self.cron, self.schedule, self.offset = key, cron, schedule, offset
         self.planned = 0.0          # by its own clock: that of the wall, or for `@every` the steady one
         self.due = 0.0              # the same, jitter included
         self.told = 0
+        self.ahead = 0              # of UTC, by which `planned` was reckoned
+
+    def moved(self) -> bool:
+        """Whether the clocks of its zone will show something else at the planned time: the machine's was changed."""
+        return self.offset(int(self.planned)) != self.ahead
 
     def plan(self, clock: float) -> bool:
         """Find the next time by its own clock; whether there is one."""
@@ -54,7 +60,7 @@ class _Entry:
             found = following(self.schedule, int(clock) if again else max(int(clock), self.told), self.offset)
             if found is None:
                 return False
-            self.planned = found
+            self.planned, self.ahead = found, self.offset(found)
         chance = crc32(f"{self.key} {self.planned}".encode()) / (1 << 32)
         self.due = self.planned + self.cron.jitter * chance
         return True
@@ -86,11 +92,11 @@ class Timetable:
             self._entries[key] = entry
 
     def _see(self, now: float, steady: float) -> None:
-        """Plan anew if the clock has been set back since it was last seen."""
+        """Plan anew if the clock has been set back since it was last seen, or its zone is another one."""
         back = self._shift is not None and now - steady < self._shift - _STEP
         self._shift = now - steady
-        for entry in tuple(self._entries.values()) if back else ():
-            if not entry.schedule.every:
+        for entry in tuple(self._entries.values()):
+            if not entry.schedule.every and (back or (entry.due > now and entry.moved())):
                 self._plan(entry, now)
 
     def look(self, now: float, steady: float) -> list[Time]:

@@ -6,7 +6,6 @@ decide when a result is bad enough, or ask anybody itself (probes.py does).
 """
 
 from collections import deque
-from collections.abc import Callable
 from functools import partial
 from time import monotonic
 
@@ -58,6 +57,7 @@ class Checks:
         self._findings: dict[Key, dict[str, Finding]] = {}      # by who has found it
         self._queue: deque[Course] = deque()
         self._active = 0
+        self._acting: set[tuple[Key, str]] = set()              # what was named to be run and is not over yet
         self._comparing = False
         engine.making.givers.append(self._give)
         engine.making.ends.append(lambda run: self._forget(run.slot.key, run.number))
@@ -270,15 +270,22 @@ class Checks:
                 self._engine.log.write("error", f"{display_name(*slot.key)}: {error.strerror}")
 
     def _run(self, slot: Slot, text: str, reason: str) -> None:
-        name, log = display_name(*slot.key), self._engine.log
+        """Run what the options name, unless it still runs: they must not pile up and leave no room for checks."""
+        name, log, what = display_name(*slot.key), self._engine.log, (slot.key, text)
+        if what in self._acting:
+            log.write("info", f"{name}: {first_word(text)} still runs: {reason}")
+            return
+        self._acting.add(what)
         log.write("info", f"{name}: running {first_word(text)}: {reason}")
+
+        def ended(result: ErrandResult) -> None:
+            self._acting.discard(what)
+            if not result.ok:
+                log.write("error", f"{name}: what was run because of its health has failed: {result.reason}")
+                log.flush()
+
         environment = _environment(slot, CheckKind.LIVE.value) | {"SDSUPER_REASON": reason.replace("\0", "")}
-        self._probes.run(slot, text, ACTION_SECONDS, _told_of(lambda why: log.write(
-            "error", f"{name}: what was run because of its health has failed: {why}")), environment)
-
-
-def _told_of(say: Callable[[str], object]) -> Callable[[ErrandResult], object]:
-    return lambda result: None if result.ok else say(result.reason)
+        self._probes.run(slot, text, ACTION_SECONDS, ended, environment)
 
 
 def _in_a_row(course: Course) -> str:

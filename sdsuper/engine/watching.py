@@ -7,26 +7,25 @@ changes is one restart; what a run has begun with is no reason to restart it. Mu
 
 import os
 from collections.abc import Sequence
-from time import monotonic
+from time import time_ns
 
 from sdsuper.config.model import Watch
 from sdsuper.config.values import split_command
 from sdsuper.config.watch import script
 from sdsuper.core.slot import Key, Slot, display_name
-from sdsuper.core.vocabulary import Goal, Publish, Start, State, Stop, signal_name
+from sdsuper.core.vocabulary import Goal, Phase, Publish, Start, State, Stop, signal_name
 from sdsuper.engine.errands import Errand, ErrandResult, Errands
 from sdsuper.engine.outputs import CHANNELS
+from sdsuper.engine.reasons import Reason
 from sdsuper.engine.supervise import Engine
 from sdsuper.engine.trees import Run
 from sdsuper.errors import SpawnError
-from sdsuper.system.loop import Timer
 from sdsuper.system.watch import Watches
-from sdsuper.system.watched import POLL_SECONDS, Files, Source
+from sdsuper.system.watched import POLL_SECONDS, Files, Source, file_clock
 from sdsuper.system.watched_tree import Tree
 
-LONGEST = 10                # times `restart_delay` that changes may go on before something is done
 COMMAND_SECONDS = 300.0     # for a command that is run instead of a restart
-NAMES_MOST = 100_000        # changed paths that are counted
+READS_MOST = 100            # of the events before a child: as many as the kernel keeps (fs.inotify.max_queued_events)
 
 
 class Watching:
@@ -37,19 +36,21 @@ class Watching:
         self.engine, self.errands, self._own_logs = engine, errands, tuple(logs)
         self.watches = Watches(engine.loop, self._say, inotify)
         self.watches.on_overflow = self._overflow
-        self._watched: dict[Key, _Watched] = {}
-        self._due = False
+        self._watched: dict[Key, Watched] = {}
+        self._due, self._since = False, 0
+        self._born: dict[Key, int] = {}             # children that are younger than an update that is to be followed
         self._trees: dict[tuple[str, tuple[str, ...], tuple[str, ...]], Tree] = {}
         engine.listeners.append(self._heard)
         engine.group_listeners.append(self._group_changed)
         engine.making.givers.append(self._give)
         engine.on_close.append(self.close)
 
-    def tree(self, path: str, patterns: tuple[str, ...], excludes: tuple[str, ...]) -> Tree:
-        """One tree for all who want to know the same of it."""
+    def tree(self, path: str, patterns: tuple[str, ...], excludes: tuple[str, ...], since: int) -> Tree:
+        """One tree for all who want to know the same of it. If it is new, what is younger than `since` has changed."""
         key = (path, patterns, excludes)
         if key not in self._trees:
-            self._trees[key] = Tree(self.engine.loop, self.watches, path, patterns, excludes, self._logs)
+            self._trees[key] = Tree(self.engine.loop, self.watches, path, patterns, excludes, self._logs,
+                                    min(since, self._since))
         return self._trees[key]
 
     def drop(self, source: Source) -> None:
@@ -75,7 +76,7 @@ class Watching:
 
     def _group_changed(self, _name: str, _what: str) -> None:
         if not self._due:                   # it is told before it is so
-            self._due = True
+            self._due, self._since = True, file_clock()
             self.engine.loop.soon(0, self._adjust)
 
     def _adjust(self) -> None:
@@ -86,17 +87,20 @@ class Watching:
             slot = wanted.get(key)
             if slot is None or slot is not watched.slot or watched.settings != _settings(slot):
                 del self._watched[key]
-                watched.close()
                 if slot is watched.slot:
-                    self._watched[key] = _Watched(self, slot, watched)
+                    self._watched[key] = Watched(self, slot, self._born.get(key, self._since), watched)
+                watched.close()             # now, for what both want to know is watched on
         for key, slot in wanted.items():
             if key not in self._watched:
-                self._watched[key] = _Watched(self, slot)
+                self._watched[key] = Watched(self, slot, self._born.get(key, self._since))
+        self._born.clear()
 
     def _give(self, run: Run, _environment: dict[str, str], _given: dict[str, int]) -> None:
         watched = self._watched.get(run.slot.key)
         if watched is not None:
             watched.begin()
+        elif self._due:
+            self._born[run.slot.key] = time_ns()
 
     def _heard(self, slot: Slot, change: Publish) -> None:
         watched = self._watched.get(slot.key)
@@ -111,31 +115,41 @@ class Watching:
         self.watches.close()
 
 
-class _Watched:
-    """One process and why it may be restarted. `before` is what it was until its options changed."""
+class Watched:
+    """One process and why it may be restarted, of all that changes after `since`. `before` is what it was until its
+    options changed.
+    """
 
-    def __init__(self, watching: Watching, slot: Slot, before: "_Watched | None" = None) -> None:
+    def __init__(self, watching: Watching, slot: Slot, since: int, before: "Watched | None" = None) -> None:
         self.watching, self.slot, self.settings = watching, slot, _settings(slot)
         self._known: tuple[str, ...] = ()           # the files of the command as they were last found
-        self._childless = False                     # it is STARTING, and has no child yet
+        # it is STARTING, and has no child yet
+        self._childless = slot.process.state is State.STARTING and slot.process.phase is not Phase.CHILD
         self._errand: Errand | None = None
-        if before is not None:
-            self._childless = before._childless
-            if before._errand is not None and before._errand.done is not None:     # of one that has ended it hears yet
-                self._errand, before._errand.done = before._errand, self._done
-        self.reasons: list[_Reason] = []
+        if before is not None and before._errand is not None and before._errand.done is not None:
+            self._errand, before._errand.done = before._errand, self._done      # of one that has ended it hears yet
+        self.reasons: list[Reason] = []
+        older = before.reasons if before is not None else []
+        since = min([since, *(reason.since for reason in older if reason.pending)])
         wanted, loop, watches = slot.config.watch, watching.engine.loop, watching.watches
         if wanted.binary:
-            self._add(Files(loop, watches, self._files), wanted.binary_command, wanted.binary_signals)
+            files = next((reason.source for reason in older if isinstance(reason.source, Files)), None)
+            if files is None:
+                files = Files(loop, watches, self._files, since)
+            files.find = self._files
+            self._add(files, wanted.binary_command, wanted.binary_signals, since, older)
         for directory in wanted.directories:
-            tree = watching.tree(os.path.join(_directory(slot), directory), wanted.patterns, wanted.excludes)
-            self._add(tree, wanted.file_command, wanted.file_signals)
+            tree = watching.tree(os.path.join(_directory(slot), directory), wanted.patterns, wanted.excludes, since)
+            self._add(tree, wanted.file_command, wanted.file_signals, since, older)
 
-    def _add(self, source: Source, command: str, signals: tuple[int, ...]) -> None:
-        new = not source.subscribers
-        self.reasons.append(_Reason(self, source, command, signals))
-        if new:
-            source.look()
+    def _add(self, source: Source, command: str, signals: tuple[int, ...], since: int, older: "list[Reason]") -> None:
+        reason = Reason(self, source, command, signals)
+        self.reasons.append(reason)
+        before = next((other for other in older if other.source is source), None)
+        if before is None:
+            reason.begin(since)
+        else:
+            reason.go_on(before)
 
     def close(self) -> None:
         """Nothing is a reason any more."""
@@ -192,9 +206,11 @@ class _Watched:
     def begin(self) -> None:
         """What has changed until now is what a new child begins with."""
         self._childless = False
-        self.watching.watches.take()
+        for _ in range(READS_MOST):
+            if not self.watching.watches.take():
+                break
         for reason in self.reasons:
-            reason.begin()
+            reason.begin(time_ns())
 
     @property
     def hooked(self) -> bool:
@@ -207,7 +223,7 @@ class _Watched:
             if reason.waits:
                 self.act(reason)
 
-    def act(self, reason: "_Reason") -> None:
+    def act(self, reason: "Reason") -> None:
         """Something has changed, and it has been quiet for long enough."""
         engine, process = self.watching.engine, self.slot.process
         restart = not reason.command and not reason.signals
@@ -257,102 +273,6 @@ class _Watched:
             engine.log.write("error", f"{display_name(*self.slot.key)}: {error.strerror}")
         if numbers[1:]:
             engine.loop.soon(self.slot.config.stopwaitsecs, lambda: self._signal(numbers[1:], run))
-
-
-class _Reason:
-    """One source of changes for one process. `changed` are the paths since the last time; `waits`: only for the process
-    to be in a state in which something can be done.
-    """
-
-    def __init__(self, watched: _Watched, source: Source, command: str, signals: tuple[int, ...]) -> None:
-        self._watched, self.source, self.command, self.signals = watched, source, command, signals
-        self._loop = watched.watching.engine.loop
-        self._first: float | None = None            # when something has happened that is not settled yet
-        self._when = 0.0
-        self._ripe = self.waits = False
-        self._deaf = False                          # until a look has ended
-        self._timer: Timer | None = None
-        self.changed: dict[str, None] = {}
-        source.subscribers.append(self)
-
-    @property
-    def text(self) -> str:
-        """`/srv/web/app.py has changed (and 2 others)`."""
-        others = len(self.changed) - 1
-        more = f" (and {others} other{'s' * (others > 1)})" if others else ""
-        # a name can be anything, and another line would be another message
-        name = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in next(iter(self.changed)))
-        return f"{name} has changed{more}"
-
-    def stirred(self) -> None:
-        """Wait for quiet, but not for ever."""
-        if self._watched.hooked:
-            return
-        now, quiet = monotonic(), self._watched.slot.config.watch.delay
-        if self.source.polled:
-            quiet = max(quiet, POLL_SECONDS * 1.2)      # until another look has found nothing more
-        if self._first is None:
-            self._first = now
-        last = self._first + LONGEST * quiet
-        self._when = last if self.source.writing else min(now + quiet, last)
-        self._ripe = self.waits = False
-        if self._timer is None or self._timer.when > self._when:
-            self._arm()
-
-    def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.at(self._when, self._due)
-
-    def _due(self) -> None:
-        self._timer = None
-        if monotonic() < self._when:
-            self._arm()
-            return
-        self._ripe = True
-        self.source.writing.clear()         # who still writes now is waited for no longer
-        if self.source.dirty or self.source.looking:
-            self.source.look()
-        else:
-            self._settle()
-
-    def looked(self, changed: Sequence[str]) -> None:
-        """Take what a look has found."""
-        if self._deaf:
-            self._deaf = False
-            return
-        if changed and self.source.polled:
-            self.stirred()
-        if self._first is None:
-            return                          # the run has begun after it
-        for path in changed[:NAMES_MOST - len(self.changed)]:
-            self.changed[path] = None
-        if self._ripe and self.source.dirty:
-            self.source.look()
-        elif self._ripe:
-            self._settle()
-
-    def _settle(self) -> None:
-        if self.changed:
-            self._watched.act(self)
-        else:
-            self.forget()
-
-    def begin(self) -> None:
-        """There is a new child. Where files are polled, what it begins with is only known by another look."""
-        self.forget()
-        if self.source.polled:
-            self._deaf = True
-            self.source.look_everywhere()
-            self.source.look()
-
-    def forget(self) -> None:
-        """All is well as it is."""
-        self._first, self._ripe, self.waits = None, False, False
-        self.changed.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
 
 def _settings(slot: Slot) -> tuple[object, ...]:

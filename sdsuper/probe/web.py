@@ -10,6 +10,7 @@ import asyncio
 import os
 import ssl
 from base64 import b64encode
+from time import monotonic
 from typing import Any
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
@@ -24,9 +25,11 @@ READ_BYTES = 4096           # that are looked at before it is somebody else's tu
 BODY_BYTES = 65536          # that are read at the most, so that a server hears no error for what it has just sent
 BODY_SECONDS = 1.0
 CONTEXTS_MOST = 64
+CONTEXT_SECONDS = 300.0     # after which the system's certificates are read again, for they may be others by now
 _REDIRECTING = frozenset((301, 302, 303, 307, 308))
 
-_contexts: dict[tuple[Any, ...], ssl.SSLContext] = {}
+#: With when they were made.
+_contexts: dict[tuple[Any, ...], tuple[ssl.SSLContext, float]] = {}
 _reading: set[asyncio.Task[None]] = set()
 
 
@@ -126,6 +129,8 @@ async def _answer(http: h11.Connection, reader: asyncio.StreamReader) -> tuple[i
                 raise NoAnswer("the connection was closed without an answer")
             http.receive_data(data)
         elif isinstance(event, h11.InformationalResponse):
+            if event.status_code == 101:
+                return 101, ""          # what follows is no HTTP any more
             interim += 1
             if interim > INTERIM:
                 raise NoAnswer(f"more than {INTERIM} interim answers")
@@ -161,11 +166,12 @@ async def _read_body(http: h11.Connection, reader: asyncio.StreamReader, writer:
 def _context(question: dict[str, Any]) -> ssl.SSLContext:
     """How to speak TLS. Raises NoAnswer."""
     wanted = question["insecure"], question.get("ca"), question.get("cert"), question.get("key")
-    if wanted not in _contexts:
+    found = _contexts.get(wanted)
+    if found is None or found[1] + CONTEXT_SECONDS < monotonic():
         if len(_contexts) >= CONTEXTS_MOST:
             _contexts.clear()
-        _contexts[wanted] = _made(*wanted)
-    return _contexts[wanted]
+        found = _contexts[wanted] = _made(*wanted), monotonic()
+    return found[0]
 
 
 def _made(insecure: bool, ca: str | None, cert: str | None, key: str | None) -> ssl.SSLContext:

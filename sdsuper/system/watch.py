@@ -110,14 +110,14 @@ class Watches:
             self._blind.setdefault(device, False)       # a part of a btrfs, which has a number of its own
         return self._blind[device]
 
-    def take(self) -> None:
-        """Tell what has happened by now, as much as one read gives."""
+    def take(self) -> bool:
+        """Tell what has happened by now, as much as one read gives; whether that was anything."""
         if self._fd < 0:
-            return
+            return False
         try:
             data = os.read(self._fd, _READ_BYTES)
         except BlockingIOError:
-            return
+            return False
         at = 0
         while at < len(data):
             wd, mask, _cookie, length = _HEAD.unpack_from(data, at)
@@ -132,6 +132,7 @@ class Watches:
                 self._by_wd.pop(wd, None)
             if mask & IN_UNMOUNT:
                 self._blind.clear()             # its device number may be another's soon
+        return True
 
     def close(self) -> None:
         """Give the descriptor back; the watches with it."""

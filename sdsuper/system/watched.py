@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Sequence
 from errno import EINVAL
 from functools import partial
 from stat import S_ISREG
-from time import monotonic
+from time import clock_gettime_ns, monotonic
 from typing import Protocol
 
 from sdsuper.system.loop import Loop, Timer
@@ -30,6 +30,7 @@ from sdsuper.system.watch import (
 POLL_SECONDS = 5.0      # between two looks where there are no events
 SLICE = 0.005           # seconds of looking before the loop has its turn
 _LINKS_MOST = 40        # path_resolution(7)
+_COARSE = 5             # CLOCK_REALTIME_COARSE, by which the kernel dates most changes of files
 ITSELF = IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT
 Work = Generator[None, None, None]
 
@@ -40,8 +41,8 @@ class Subscriber(Protocol):
     def stirred(self) -> None:
         """Something has happened; a look will tell whether it is a change."""
 
-    def looked(self, changed: Sequence[str]) -> None:
-        """A look is over, and has found these paths changed since the one before."""
+    def looked(self, changed: Sequence[str], number: int) -> None:
+        """A look, that of the number, is over, and has found these paths changed since the one before."""
 
 
 # ---- a path and what leads to it ----------------------------------------------------------------------------------
@@ -129,14 +130,16 @@ class Place:
 
 class Source:
     """Something that is watched for subscribers. `dirty`: there may be changes that no look has found yet; `writing`
-    are new files that somebody still writes.
+    are new files that somebody still writes. The first look, which has nothing to compare with, takes for changed what
+    is younger than `since`. `number` is that of the last look that has begun.
     """
 
-    def __init__(self, loop: Loop, watches: Watches) -> None:
-        self._loop, self._watches = loop, watches
+    def __init__(self, loop: Loop, watches: Watches, since: int) -> None:
+        self._loop, self._watches, self._since = loop, watches, since
         self.subscribers: list[Subscriber] = []
-        self.dirty, self.polled, self._fresh = True, False, True
+        self.dirty, self.polled, self._fresh, self._again = True, False, True, False
         self.writing: set[str] = set()
+        self.number = 0
         self._changed: list[str] = []
         self._work: Work | None = None
         self._timer: Timer | None = None
@@ -146,13 +149,18 @@ class Source:
         """Whether a look is under way."""
         return self._work is not None
 
-    def look(self) -> None:
-        """Compare with what was there before, and tell the subscribers; one that is under way is enough."""
+    def look(self, again: bool = False) -> None:
+        """Compare with what was there before, and tell the subscribers. One that is under way is enough; with `again`
+        another one follows it.
+        """
         if self._work is None:
             if self._timer is not None:
                 self._timer.cancel()
+            self.number += 1
             self._work = self._compare()
             self._slice()
+        else:
+            self._again = self._again or again
 
     def _slice(self) -> None:
         work, until = self._work, monotonic() + SLICE
@@ -167,14 +175,17 @@ class Source:
             self._work = None
             raise
         self._work, self._fresh = None, False
-        changed, self._changed = self._changed, []
+        changed, self._changed, number = self._changed, [], self.number
         if self.polled:
             self._timer = self._loop.soon(POLL_SECONDS, self._poll)
         for subscriber in tuple(self.subscribers):
-            subscriber.looked(changed)
+            subscriber.looked(changed, number)
+        if self._again and self.subscribers:
+            self._again = False
+            self.look()
 
     def _compare(self) -> Work:
-        """Find what has changed, into `_changed`; the first time is only to know what is there."""
+        """Find what has changed, into `_changed`; the first time is mostly to know what is there."""
         raise NotImplementedError
 
     def _poll(self) -> None:
@@ -188,6 +199,12 @@ class Source:
     def _tell(self, path: str) -> None:
         if not self._fresh:
             self._changed.append(path)
+
+    def _seen(self, path: str, facts: os.stat_result) -> int:
+        """What is kept of a file."""
+        if self._fresh and younger(facts, self._since):
+            self._changed.append(path)
+        return mark(facts)
 
     def _stir(self, mask: int, path: str) -> None:
         """An event that may be a change."""
@@ -225,6 +242,18 @@ def mark(facts: os.stat_result) -> int:
     return hash((facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns))
 
 
+def file_clock() -> int:
+    """What every file that is changed from now on is younger than, in nanoseconds since the epoch. One that was changed
+    just before may be so, too, by a tick of the kernel's.
+    """
+    return clock_gettime_ns(_COARSE) - 1
+
+
+def younger(facts: os.stat_result, since: int) -> bool:
+    """Whether a file was written after a time: neither a time in the future nor another owner makes it so."""
+    return min(facts.st_mtime_ns, facts.st_ctime_ns) > since
+
+
 # ---- files --------------------------------------------------------------------------------------------------------
 
 class Files(Source):
@@ -233,15 +262,15 @@ class Files(Source):
     As long as one of them is not there, or the first one cannot be executed, nothing is told.
     """
 
-    def __init__(self, loop: Loop, watches: Watches, find: Callable[[], Sequence[str] | None]) -> None:
-        super().__init__(loop, watches)
-        self._find = find
+    def __init__(self, loop: Loop, watches: Watches, find: Callable[[], Sequence[str] | None], since: int) -> None:
+        super().__init__(loop, watches, since)
+        self.find = find
         self._places: dict[str, Place] = {}
         self._marks: dict[str, int] = {}
 
     def _compare(self) -> Work:
         self.dirty = False
-        paths = self._find() or tuple(self._places)
+        paths = self.find() or tuple(self._places)
         for path in self._places.keys() - set(paths):
             self._places.pop(path).close()
         marks: dict[str, int] = {}
@@ -256,7 +285,7 @@ class Files(Source):
             except OSError:
                 continue
             if S_ISREG(facts.st_mode) and (number or facts.st_mode & 0o111):
-                marks[path] = mark(facts)
+                marks[path] = self._seen(path, facts)
         yield
         if len(marks) == len(paths):
             for path in paths:

@@ -12,7 +12,7 @@ from stat import S_ISDIR, S_ISLNK, S_ISREG
 
 from sdsuper.system.loop import Loop
 from sdsuper.system.watch import IN_ATTRIB, IN_IGNORED, IN_ISDIR, IN_UNMOUNT, Watch, Watches
-from sdsuper.system.watched import ITSELF, Place, Source, Work, mark
+from sdsuper.system.watched import ITSELF, Place, Source, Work
 
 PIECE = 64              # entries of a directory between two looks at the clock
 
@@ -35,8 +35,8 @@ class Tree(Source):
     """
 
     def __init__(self, loop: Loop, watches: Watches, path: str, patterns: Sequence[str], excludes: Sequence[str],
-                 logs: Callable[[], Sequence[str]]) -> None:
-        super().__init__(loop, watches)
+                 logs: Callable[[], Sequence[str]], since: int) -> None:
+        super().__init__(loop, watches, since)
         self._path, self._logs = path.rstrip("/") or "/", logs
         self._counts = _pattern(patterns)
         self._out = _pattern([pattern for pattern in excludes if "/" not in pattern])
@@ -103,7 +103,7 @@ class Tree(Source):
                     if known is None or known.ident != (facts.st_dev, facts.st_ino):
                         queue.append(inside)
                 elif (S_ISREG(facts.st_mode) or S_ISLNK(facts.st_mode)) and self._counts(name):
-                    files[name] = mark(facts)
+                    files[name] = self._seen(os.path.join(self._path, inside), facts)
         self._compared(below, folder, files)
         for name in folder.folders - folders:
             self._forget(f"{below}/{name}" if below else name)

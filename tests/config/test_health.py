@@ -85,6 +85,10 @@ def test_texts(text, asked):
     ("https://a --ca-file ca.pem", "cannot read 'ca.pem' as a file (absolute path expected)"),
     ("tcp://a", "cannot read 'tcp://a' as a check (tcp://host:port expected)"),
     ("tcp://a:0", "cannot read 'tcp://a:0' as a check (tcp://host:port expected)"),
+    ("http://[1::2::3]/", "cannot read 'http://[1::2::3]/' as a URL (http://host:port/path in ASCII expected)"),
+    ("https://u:s3cr@[1.2.3.4]:1/x?y",
+     "cannot read 'https://[1.2.3.4]:1/x?…' as a URL (http://host:port/path in ASCII expected)"),
+    ("tcp://[1:2]:80", "cannot read 'tcp://[1:2]:80' as a check (tcp://host:port expected)"),
     ("unix://x", "cannot read 'unix://x' as a check (unix:///path of a socket, 107 bytes at most expected)"),
 ])
 def test_what_is_no_check(text, problem):

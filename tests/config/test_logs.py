@@ -45,6 +45,7 @@ def test_they_are_shown_as_they_are_written():
     ("syslog_facility=local8", "cannot read 'local8' as a syslog facility"),
     ("stdout_logfile=syslog @h:0", "cannot read 'syslog @h:0' as a syslog server"),
     ("stdout_logfile=syslog @h:65536", "cannot read 'syslog @h:65536' as a syslog server"),
+    ("stdout_logfile=syslog @[1:2]", "cannot read 'syslog @[1:2]' as a syslog server"),
     ("stdout_logfile=syslog @::1", "cannot read 'syslog @::1' as a syslog server"),
 ])
 def test_refused(line, said):

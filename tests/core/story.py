@@ -120,7 +120,10 @@ def after(seconds: float) -> What:
     """Time passes; a deadline that has passed is told."""
     def pass_time(story: Story) -> None:
         end = story.now + seconds
+        steps = 0
         while story.process.deadline is not None and story.process.deadline <= end:
+            steps += 1
+            assert steps < 10_000, "nothing follows from a deadline"
             story.now = max(story.now, story.process.deadline)
             story.feed(Elapsed(story.process.run))
         story.now = end

@@ -64,7 +64,10 @@ class Site:
         self.run()
 
     def run(self) -> None:
+        steps = 0
         while self.queue:
+            steps += 1
+            assert steps < 10_000, "it goes round and round"
             slot, input = self.queue.popleft()
             for effect in self.roster.feed(slot, input, self.now):
                 if isinstance(effect, Publish):
@@ -78,8 +81,10 @@ class Site:
             self.queue += self.roster.following()
 
     def wait(self, seconds: float) -> None:
-        end = self.now + seconds
+        end, steps = self.now + seconds, 0
         while (deadline := self.roster.next_deadline()) is not None and deadline <= end:
+            steps += 1
+            assert steps < 10_000, "nothing follows from a deadline"
             self.now = max(self.now, deadline)
             self.queue += self.roster.due(self.now)
             self.run()
@@ -145,6 +150,19 @@ def test_one_that_is_ill_is_not_healthy() -> None:
     assert not made.waits("web")
 
 
+@pytest.mark.parametrize("condition", ["ready", "healthy"])
+def test_who_is_not_ready_is_waited_for_where_that_is_wanted(condition: str) -> None:
+    made = Site(db=policy(startsecs=0), web=policy(depends=needs(f"db:{condition}")),
+                other=policy(depends=needs("db:started")))
+    made.feed("db", Start())
+    made.feed("db", Checked(1, None, "HTTP 503", False))
+    made.feed("web", Start())
+    made.feed("other", Start())
+    assert made.waits("web") and not made.waits("other")
+    made.feed("db", Checked(1, None, "", True))
+    assert not made.waits("web")
+
+
 def test_a_job_has_to_have_ended_well_and_is_not_run_twice() -> None:
     made = Site(job=policy(startsecs=0), web=policy(depends=needs("job:completed")))
     made.feed("web", Start())
@@ -178,6 +196,16 @@ def test_a_wish_is_waited_for_and_its_failure_is_none() -> None:
     assert made.waits("web") and made.state("cache") is STARTING
     made.exit("cache", 1)
     assert made.state("cache") is FATAL and not made.waits("web")
+
+
+@pytest.mark.parametrize("texts", [("cache?", "queue?"), ("cache", "queue")])
+def test_the_second_that_is_pulled_up_is_waited_for_before_it_has_heard_of_it(texts: tuple[str, str]) -> None:
+    """The first one is up, which lets its dependents look, before the second one is fed its start."""
+    made = Site(cache=policy(startsecs=0), queue=policy(), web=policy(depends=needs(*texts, unmet=Unmet.FAIL)))
+    made.feed("web", Start())
+    assert made.state("cache") is RUNNING and made.state("queue") is STARTING and made.waits("web")
+    made.wait(3)
+    assert made.state("web") is RUNNING
 
 
 def test_a_wish_that_is_nowhere_is_not_waited_for() -> None:

@@ -146,6 +146,19 @@ def test_who_ends_before_it_is_ready_has_failed_however_long_it_was_there() -> N
     assert story.process.spawnerr == "Ended before it was ready (exit status 0)"
 
 
+def test_who_ends_before_it_is_ready_has_failed_also_if_its_time_is_over_meanwhile() -> None:
+    """The news of its end comes before that of the time."""
+    story = up(readiness=NOTIFY)
+    story.now += 10**6
+    story | exited(0) >> BACKOFF
+    assert RUNNING not in story.published and story.process.spawnerr == "Ended before it was ready (exit status 0)"
+
+
+def test_a_restart_of_one_that_restarts_is_one_restart() -> None:
+    again = What(lambda s: s.feed(Stop(again=True)))
+    running() | again >> STOPPING | again >> STOPPING | exited(0) >> STARTING
+
+
 def test_ready_before_there_is_a_child_is_nothing() -> None:
     Story(readiness=NOTIFY, depends=NEEDS) | start | ready >> STARTING | cleared | ready >> STARTING
 

@@ -23,8 +23,8 @@ class Desk:
     """A timetable with a clock that can be set, looked at as the engine does."""
 
     def __init__(self, *crons: Cron, now: float = BASE) -> None:
-        self.now, self.steady = now, 1000.0
-        self.table = Timetable(lambda _zone: lambda _at: 0)
+        self.now, self.steady, self.ahead = now, 1000.0, 0
+        self.table = Timetable(lambda _zone: lambda _at: self.ahead)
         self.keys = [KEY, *((f"p{n}", f"p{n}") for n in range(1, len(crons)))]
         self.table.set(zip(self.keys, crons, strict=False), self.now, self.steady)
         self.told: list[tuple[int, int]] = []           # (seconds since BASE when told, those of the time)
@@ -121,6 +121,19 @@ def test_what_is_for_every_hour_goes_on_when_the_clock_is_set_back_but_not_twice
     assert len(desk.wait(10 * 60)) in (9, 10)
 
 
+def test_the_machine_gets_another_time_zone() -> None:
+    desk = Desk(cron("0 3 * * *"), cron("@every 2h"))
+    desk.ahead = 9 * HOUR                               # it is nine in the morning
+    assert desk.wait(90) == []
+    assert desk.table.next(KEY) == BASE + 18 * HOUR and desk.table.next(desk.keys[1]) == BASE + 2 * HOUR
+    assert [planned for _told, planned in desk.wait(DAY) if planned == 3 * HOUR] == []
+    desk.ahead = 0                                      # a time that has come is told, whatever the zone is by now
+    desk.wait(3 * HOUR - (desk.now - BASE) % DAY - 1)
+    desk._pass(2)
+    desk.ahead = 9 * HOUR
+    assert [time.key for time in desk.table.look(desk.now, desk.steady)] == [KEY]
+
+
 def test_what_has_not_changed_goes_on_after_a_reload() -> None:
     every, daily = cron("@every 90s"), cron("@daily")
     desk = Desk(every, daily)
@@ -150,10 +163,10 @@ def test_jitter_comes_later_and_for_everybody_at_another_time() -> None:
 
 
 def test_a_busy_daemon_tells_one_time_and_not_each_second() -> None:
-    desk = Desk(cron("* * * * * *"))
-    desk._pass(30)
-    assert len(desk.table.look(desk.now, desk.steady)) == 1
-    assert len(desk.wait(3)) == 3
+    desk = Desk(cron("* * * * * *"), cron("@every 10s"))
+    desk._pass(35)
+    assert [time.key for time in desk.table.look(desk.now, desk.steady)] == [KEY, desk.keys[1]]
+    assert len(desk.wait(3)) == 3 and desk.table.next(desk.keys[1]) == BASE + 40
 
 
 def test_a_schedule_that_never_comes_is_left_out() -> None:

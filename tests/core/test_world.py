@@ -193,7 +193,8 @@ class World(RuleBasedStateMachine):
                 good = good and slot.process.ready is not False
             if need.condition is Condition.HEALTHY:
                 good = good and slot.process.healthy is not False
-        leaves = self.roster.dependencies.held(slot.key) or state is State.STOPPING
+        held = need.condition is not Condition.COMPLETED and self.roster.dependencies.held(slot.key)
+        leaves = held or state is State.STOPPING         # who is held may still complete by itself
         gone = state in RESTING_STATES or (leaves and self.roster.dependencies.goal(slot) is Goal.DOWN)
         return good or (need.optional and gone)
 

@@ -169,6 +169,15 @@ def test_what_to_run_keeps_its_letters_and_knows_why(start: Start, directory: Pa
     assert daemon.pids()["web"] == pid
 
 
+def test_an_action_that_takes_long_is_not_run_again_meanwhile(start: Start, directory: Path) -> None:
+    daemon = start(SLEEP + check("liveness", "/bin/false") + "liveness_check_failure_action=/bin/sh -c "
+                   "'echo run >> {dir}/ran; until test -e {dir}/go; do sleep 0.05; done'\n")
+    daemon.wait(lambda: daemon.log.count("web: /bin/sh still runs: liveness check failed") > 9, "there is much to do")
+    assert daemon.text("ran") == "run\n" and "cannot be made" not in daemon.log
+    (directory / "go").touch()
+    daemon.wait(lambda: daemon.text("ran").startswith("run\nrun\n"), "it is run again")
+
+
 def test_a_command_runs_as_the_programs_user_in_its_environment(start: Start, directory: Path) -> None:
     directory.chmod(0o777)
     daemon = start("[program:web]\ncommand=sleep 1000\nstartsecs=0\nuser=nobody\ndirectory={dir}\nenvironment=A=b\n"

@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -24,6 +26,7 @@ from sdsuper.engine.supervise import Engine
 from sdsuper.engine.trees import Trees
 from sdsuper.logs.journal import Journal
 from sdsuper.logs.main import MainLog
+from sdsuper.probe import web as asking
 from sdsuper.system.host import RealHost
 from sdsuper.system.loop import Loop
 from sdsuper.system.process import Launcher
@@ -34,6 +37,7 @@ from tests.looping import fresh_loop, turn_until
 from tests.ways import open_ways
 
 pytestmark = pytest.mark.root
+ROOT = Path(__file__).parents[2]
 NOBODY = User("nobody", 65534, 65534, (65534,), "/", "/bin/sh")
 
 
@@ -156,6 +160,11 @@ def test_what_is_no_answer(house: House, answer: bytes, reason: str) -> None:
         assert house.ask(there.url) == reason
 
 
+def test_who_speaks_another_protocol_from_now_on_has_not_said_that_it_is_well(house: House) -> None:
+    with web(lambda _path: b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n") as there:
+        assert house.ask(f"{there.url} -H 'Upgrade: websocket'") == "HTTP 101"
+
+
 def test_who_says_nothing_is_waited_for_no_longer_than_said(house: House) -> None:
     with web(lambda _path: None) as there:
         assert house.ask(there.url, 0.3) == "took longer than 0.3 seconds"
@@ -257,6 +266,32 @@ def test_a_name_that_is_none_is_a_bad_answer_and_an_error_of_ours_is_not(house: 
     assert (found[0].lack, found[0].reason) == (True, "the process that asks failed: ValueError")
 
 
+def test_a_name_that_hangs_keeps_nobody_else_waiting(tmp_path: Path) -> None:
+    """However often it is asked for: looking it up cannot be ended. The name server here never answers."""
+    resolv = tmp_path / "resolv.conf"
+    resolv.write_text("nameserver 127.0.0.77\noptions timeout:20 attempts:1\n")
+    ours, theirs = socket.socketpair()
+    ours.settimeout(20)
+    with (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent, theirs, ours,
+          socket.create_server(("127.0.0.1", 0)) as there):
+        silent.bind(("127.0.0.77", 53))
+        process = subprocess.Popen(
+            ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/resolv.conf && exec "$@"', str(resolv),
+             sys.executable, "-P", "-m", "sdsuper.probe"], stdin=theirs, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        questions = [*[("hangs.example:80", 0.2)] * 100,
+                     *((f"{host}:{there.getsockname()[1]}", 15.0) for host in ("127.0.0.1", "localhost"))]
+        for number, (target, seconds) in enumerate(questions):
+            question = {"number": number, "kind": "tcp", "target": target, "seconds": seconds}
+            ours.sendall(dumps(question).encode() + b"\n")
+        answers = b""
+        while answers.count(b"\n") < len(questions):
+            answers += ours.recv(65536)
+        ours.shutdown(socket.SHUT_RDWR)
+        assert process.wait(10) == 0
+    told = dict(line.split(" ", 1) for line in answers.decode().splitlines())
+    assert told["100"] == told["101"] == ""
+
+
 @pytest.mark.parametrize("body", ["huge", "hung"])
 def test_a_body_does_not_matter(house: House, body: str) -> None:
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 500000000\r\n\r\n" + (b"x" * 20_000_000 if body == "huge" else b"x")
@@ -292,6 +327,13 @@ def test_a_server_may_want_a_certificate_of_ours(house: House, tmp_path: Path) -
         known = f"{there.url} --ca-file {certificates.ca}"
         assert house.ask(f"{known} --cert-file {cert} --key-file {key}") == ""
         assert house.ask(known) != ""
+
+
+def test_the_certificates_of_the_system_are_read_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = asking._context({"insecure": False})
+    assert asking._context({"insecure": False}) is before
+    monkeypatch.setattr(asking, "CONTEXT_SECONDS", -1.0)
+    assert asking._context({"insecure": False}) is not before
 
 
 def test_tcp(house: House) -> None:

@@ -349,13 +349,50 @@ def test_an_update_lets_no_second_command_run(start: Start, directory: Path) -> 
     daemon.wait(lambda: daemon.text("ran") == "run\n", "the command runs")
     daemon.write(SENTINEL + tree_of().replace("restart_delay=0.3", "restart_delay=0.2") + command)
     daemon.call("Update")
-    daemon.call("List")                     # a turn of the loop later the tree is watched as it is wanted now
-    daemon.wait(lambda: watched(daemon), "directories are watched")
     (directory / "tree/y").write_text("y")
     nothing_happens(daemon)
     assert daemon.text("ran") == "run\n"
     (directory / "go").touch()
     daemon.wait(lambda: daemon.text("ran") == "run\nrun\n", "what has waited follows")
+
+
+@pytest.mark.parametrize("option", ["restart_delay=0.2", "restart_delay=0.3\nrestart_file_pattern=*.py"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_change_beside_an_update_is_not_lost(start: Start, directory: Path, when: str, option: str) -> None:
+    """What waits for quiet when the options change, and what comes before the first look at a large new tree."""
+    for number in range(40):
+        (directory / f"tree/{number}").mkdir(parents=True)
+        for name in range(100):
+            (directory / f"tree/{number}/{name}.py").touch()
+    daemon = start(tree_of().replace("restart_delay=0.3", "restart_delay=0.8") if when == "before" else
+                   f"[program:web]\n{SLEEP}")
+    pid: int = daemon.wait_state("web", "RUNNING")["pid"]
+    if when == "before":
+        daemon.wait(lambda: watched(daemon) > 40, "all directories are watched")
+    last = directory / "tree/39/99.py"
+    if when == "before":
+        last.write_text("x")
+    daemon.write(tree_of().replace("restart_delay=0.3", option))
+    daemon.call("Update")
+    if when == "after":
+        last.write_text("x")
+    restarted(daemon, pid)
+    assert restarts(daemon) == [f"restarting web: {last} has changed"]
+
+
+def test_what_was_changed_before_a_restart_by_hand_is_no_reason(start: Start, directory: Path) -> None:
+    (directory / "tree").mkdir()
+    changed = directory / "tree/x"
+    changed.touch()
+    daemon = start(SENTINEL + tree_of())
+    ready(daemon)
+    changed.write_text("x")
+    daemon.call("Stop", name="web")
+    daemon.call("Start", name="web")
+    pid = daemon.wait_state("web", "RUNNING")["pid"]
+    changed.chmod(0o600)                    # which is no change, but makes somebody look
+    nothing_happens(daemon)
+    assert daemon.status("web")["pid"] == pid
 
 
 def test_backoff_is_tried_at_once(start: Start, directory: Path) -> None:

@@ -28,7 +28,7 @@ class Reader:
     def stirred(self) -> None:
         self.stirs += 1
 
-    def looked(self, changed: Sequence[str]) -> None:
+    def looked(self, changed: Sequence[str], _number: int) -> None:
         self.changed += changed
         self.looks += 1
 
@@ -46,7 +46,7 @@ class World:
 
     def tree(self, path: Path, watches: Watches | None = None, logs: Sequence[str] = ()) -> Reader:
         watches = self.watches() if watches is None else watches
-        tree = Tree(self.loop, watches, str(path), ("*",), ("*.tmp",), lambda: logs)
+        tree = Tree(self.loop, watches, str(path), ("*",), ("*.tmp",), lambda: logs, time.time_ns())
         return self.reader(tree)
 
     def reader(self, source: Source) -> Reader:
@@ -131,7 +131,7 @@ def test_polled(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     watches = world.watches(inotify=False)
     reader = world.tree(tmp_path / "tree", watches)
     app = tmp_path / "app"
-    files = Files(world.loop, watches, lambda: [str(app)])
+    files = Files(world.loop, watches, lambda: [str(app)], time.time_ns())
     other = world.reader(files)
     assert reader.source.polled and other.source.polled and len(watches) == 0
     (tmp_path / "tree/sub/new/deep").mkdir(parents=True)
@@ -193,7 +193,7 @@ def test_the_loop_is_never_held_for_long(world: World, tmp_path: Path) -> None:
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
-    tree = Tree(world.loop, world.watches(), str(tmp_path / "tree"), ("*",), (), lambda: ())
+    tree = Tree(world.loop, world.watches(), str(tmp_path / "tree"), ("*",), (), lambda: (), time.time_ns())
     slices: list[float] = []
     inner = tree._slice
 
@@ -257,7 +257,7 @@ def test_closed_while_it_looks(tmp_path: Path, world: World, monkeypatch: pytest
     monkeypatch.setattr(watched_tree, "PIECE", 2)
     for number in range(10):
         (tmp_path / f"{number}").touch()
-    tree = Tree(world.loop, world.watches(), str(tmp_path), ("*",), (), lambda: ())
+    tree = Tree(world.loop, world.watches(), str(tmp_path), ("*",), (), lambda: (), time.time_ns())
     tree.look()
     assert tree.looking
     tree.close()
