@@ -44,10 +44,10 @@ DAEMON_ROWS = (
         "`$XDG_RUNTIME_DIR/sdsuper/control.sock` for others.", find=lookup.socket_path, since="sdsuper"),
     Row("control_group", _D, None, "A group whose members may see, start, stop and signal programs over the control "
         "socket. Root and the daemon's account may do everything.", find=lookup.group, since="sdsuper"),
-    Row("state_file", _D, None, "Where it is kept what `ctl scale`, `enable` and `disable` have set. The default is a "
-        "file of its own for each control socket, in the state directory of systemd's unit, else in `/var/lib/sdsuper` "
-        "for root and in `$XDG_STATE_HOME/sdsuper` for others; it is made when there is something to keep.",
-        find=lookup.socket_path, since="sdsuper"),
+    Row("state_file", _D, None, "Where it is kept what `ctl scale`, `enable` and `disable` have set, and the last "
+        "times of programs with `cron_missed=once`. The default is a file of its own for each control socket, in the "
+        "state directory of systemd's unit, else in `/var/lib/sdsuper` for root and in `$XDG_STATE_HOME/sdsuper` for "
+        "others; it is made when there is something to keep.", find=lookup.socket_path, since="sdsuper"),
     Row("cgroup", _D, "auto", "Where each process gets a cgroup of its own: `auto` looks for a place that can be "
         "written, `off` uses none, a path names the directory.", values.cgroup, since="sdsuper"),
     Row("api_user", _D, None, "The account of the process that answers HTTP, when the daemon is root: not root, and "

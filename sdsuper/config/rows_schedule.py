@@ -26,8 +26,9 @@ SCHEDULE_ROWS = (
         "nothing is said.", find=read.zone, since="sdsuper", change=Change.LIVE, scope=Scope.SECTION, field="cron"),
     _row("cron_overlap", "skip", "What follows when it is time and the program is still up: `skip`, `queue` (it starts "
          "again when it has ended) or `kill` (it is stopped as usual, and starts again).", read.overlap),
-    _row("cron_missed", "skip", "What follows when a time has passed unnoticed, for the machine slept or its clock was "
-         "set: `skip`, or `once`, which starts the program as soon as that is seen, once.", read.missed),
+    _row("cron_missed", "skip", "What follows when a time has passed unnoticed, for the machine slept, its clock was "
+         "set or no daemon ran: `skip`, or `once`, which starts the program as soon as that is seen, once.",
+         read.missed),
     _row("cron_jitter", "0", "How many seconds a start may be later, by chance, so that many machines do not begin at "
          "once.", values.between(0, 86400, "seconds")),
 

@@ -9,7 +9,7 @@ know what a process does.
 """
 
 from binascii import crc32
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from sdsuper.config.schedule import Cron, Schedule
@@ -77,8 +77,10 @@ class Timetable:
     def __bool__(self) -> bool:
         return bool(self._entries)
 
-    def set(self, wanted: Iterable[tuple[Key, Cron]], now: float, steady: float) -> None:
-        """What is to be started when, from now on. What has not changed goes on as it was."""
+    def set(self, wanted: Iterable[tuple[Key, Cron]], now: float, steady: float, told: Mapping[Key, int]) -> None:
+        """What is to be started when, from now on. What has not changed goes on as it was; what is new goes on from the
+        time that was `told` last to a timetable before this one, if it is known.
+        """
         self._see(now, steady)
         before, self._entries = self._entries, {}
         for key, cron in wanted:
@@ -87,7 +89,9 @@ class Timetable:
                 if cron.schedule is None:
                     continue
                 entry = _Entry(key, cron, cron.schedule, self._zone(cron.schedule.zone))
-                if not entry.plan(steady if cron.schedule.every else now):
+                if key not in before and not cron.schedule.every:
+                    entry.told = told.get(key, 0)
+                if not entry.plan(steady if cron.schedule.every else min(now, entry.told or now)):
                     continue
             self._entries[key] = entry
 

@@ -211,7 +211,7 @@ class Daemon:
         ends = Ends(self._engine)
         self._essential = Essential(self._engine, ends, self.shutdown)
         commands = Commands(self, self._engine, self._updates, waiting,
-                            Schedules(self._engine, self._kept.enabled).next)
+                            Schedules(self._engine, self._kept).next)
         self._server = Server(self._loop, settings.control_socket, listener, settings.control_group, commands.handle,
                               settings.control_socket in self._passed.paths)
         self._face = Face(self._engine, self._server, listeners, settings)

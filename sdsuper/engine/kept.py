@@ -1,14 +1,17 @@
-"""What clients have set and a restart of the daemon must not forget: numbers of processes, and who is disabled.
+"""What a restart of the daemon must not forget: numbers of processes and who is disabled, which clients have set, and
+the last times of programs that the clock starts once more if they have missed one (`cron_missed=once`).
 
 Promises: the file is replaced as a whole or not at all, and is the daemon's alone (0600); one that cannot be read, or
-that somebody else could have written, is said and counts as empty. There is no file as long as nothing was set. Must
-not: know what follows.
+that somebody else could have written, is said and counts as empty. There is no file as long as there is nothing to
+keep. Must not: know what follows.
 
-The file is JSON: `{"version": 1, "scale": {PROGRAM: COUNT}, "disabled": ["GROUP:NAME", …]}`.
+The file is JSON: `{"version": 1, "scale": {PROGRAM: COUNT}, "disabled": ["GROUP:NAME", …], "cron": {"GROUP:NAME":
+[SCHEDULE, SECONDS]}}`; `cron` may be missing.
 """
 
 import json
 import os
+from typing import Any, NamedTuple
 
 from sdsuper.config.model import User
 from sdsuper.core.slot import Key
@@ -16,6 +19,13 @@ from sdsuper.logs import opening
 
 MOST_BYTES = 4 << 20
 VERSION = 1
+
+
+class Last(NamedTuple):
+    """The time that a schedule, as it was written, was told last, or begins with; in seconds since the epoch."""
+
+    text: str
+    told: int
 
 
 class Kept:
@@ -28,6 +38,7 @@ class Kept:
         #: program -> number of processes
         self.scale: dict[str, int] = {}
         self.disabled: set[Key] = set()
+        self.cron: dict[Key, Last] = {}
         try:
             self._load()
         except FileNotFoundError:
@@ -35,7 +46,6 @@ class Kept:
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else str(error)
             self.trouble = f"{path}: {why}: what was scaled or disabled is not known any more"
-            self.scale, self.disabled = {}, set()
 
     def _load(self) -> None:
         """Raises OSError, and ValueError for what the daemon cannot have written."""
@@ -54,12 +64,15 @@ class Kept:
                 raise ValueError
             scale, disabled = found["scale"], found["disabled"]
             fine = all(isinstance(name, str) and type(count) is int and count > 0 for name, count in scale.items())
-            keys = {(group, name) for group, _, name in (word.partition(":") for word in disabled)}
+            keys = {_key(word) for word in disabled}
+            cron = {_key(word): Last(*last) for word, last in found.get("cron", {}).items()}
+            fine = fine and all(isinstance(last.text, str) and type(last.told) is int and 0 < last.told < 1 << 40
+                                for last in cron.values())
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             raise ValueError("is not what sdsuper has written") from None
         if not fine:
             raise ValueError("is not what sdsuper has written")
-        self.scale, self.disabled = scale, keys
+        self.scale, self.disabled, self.cron = scale, keys, cron
 
     def save(self) -> None:
         """Write what is kept. Raises OSError; the file is as it was then."""
@@ -75,8 +88,10 @@ class Kept:
         self.trouble = ""
 
     def _text(self) -> bytes:
-        disabled = sorted(f"{group}:{name}" for group, name in self.disabled)
-        return json.dumps({"version": VERSION, "scale": self.scale, "disabled": disabled}, indent=1).encode() + b"\n"
+        found: dict[str, Any] = {"version": VERSION, "scale": self.scale, "disabled": sorted(map(_word, self.disabled))}
+        if self.cron:
+            found["cron"] = {_word(key): last for key, last in sorted(self.cron.items())}
+        return json.dumps(found, indent=1).encode() + b"\n"
 
     def forget_scale(self, why: str) -> None:
         """The configuration cannot be read with these numbers, and shall hold without them until there are others."""
@@ -86,3 +101,12 @@ class Kept:
     def enabled(self, key: Key) -> bool:
         """Whether a process may start by itself."""
         return key not in self.disabled
+
+
+def _word(key: Key) -> str:
+    return f"{key[0]}:{key[1]}"
+
+
+def _key(word: str) -> Key:
+    group, _, name = word.partition(":")
+    return group, name

@@ -1,16 +1,18 @@
 """Programs that the clock starts: the table of their times, looked at once a minute at least, and only if there is one.
 
 Promises: a time that starts nothing is in the log with the reason; what is not configured any more is not started; a
-start is the one that a client could ask for. Must not: reckon times (core/timetable.py does).
+start is the one that a client could ask for; with `cron_missed=once` the last time is kept for the next daemon. Must
+not: reckon times (core/timetable.py does).
 """
 
 from collections.abc import Callable
 from time import localtime, monotonic, strftime, time, tzset
 from typing import TYPE_CHECKING
 
-from sdsuper.config.schedule import Missed, Overlap
+from sdsuper.config.schedule import Cron, Missed, Overlap
 from sdsuper.core.slot import Key, Slot
 from sdsuper.core.vocabulary import Goal, Publish, Start, State, Stop
+from sdsuper.engine.kept import Kept, Last
 from sdsuper.engine.supervise import Engine
 from sdsuper.system.loop import Timer
 
@@ -19,13 +21,13 @@ if TYPE_CHECKING:
 
 
 class Schedules:
-    """The schedules of one daemon. `enabled` says whether a process may start by itself."""
+    """The schedules of one daemon. `kept` says whether a process may start by itself, and what was told before."""
 
-    def __init__(self, engine: Engine, enabled: Callable[[Key], bool]) -> None:
-        self._engine, self._enabled = engine, enabled
+    def __init__(self, engine: Engine, kept: Kept) -> None:
+        self._engine, self._kept, self._enabled = engine, kept, kept.enabled
         self._table: Timetable | None = None        # none is needed by most
         self._timer: Timer | None = None
-        self._renewing = False
+        self._renewing = self._forgetful = False
         self._queued: set[Key] = set()
         engine.group_listeners.append(self._group_heard)
         engine.listeners.append(self._state_heard)
@@ -45,12 +47,16 @@ class Schedules:
         self._renewing = False
         wanted = [(slot.key, slot.config.cron) for slot in self._engine.roster if slot.config.cron.schedule]
         if not wanted and not self._table:
+            self._keep({})                  # what is put back some day has missed nothing
             return
         if self._table is None:
             from sdsuper.core.timetable import Timetable  # dear, with its dates
             self._table = Timetable(_offset)
         tzset()
-        self._table.set(wanted, time(), monotonic())
+        now, lasting = time(), {key: cron.text for key, cron in wanted if _lasts(cron)}
+        known = {key: last for key, last in self._kept.cron.items() if lasting.get(key) == last.text}
+        self._table.set(wanted, now, monotonic(), {key: last.told for key, last in known.items()})
+        self._keep({key: known.get(key, Last(text, int(now))) for key, text in lasting.items()})
         self._queued &= {key for key, _cron in wanted}
         self._sleep()
 
@@ -66,12 +72,30 @@ class Schedules:
         if self._table is None or not self._engine.starting:
             return
         tzset()                             # the machine's zone may be another by now
+        told = dict(self._kept.cron)
         for found in self._table.look(time(), monotonic()):
             slot = self._engine.roster.get(found.key)
             if slot is not None:
                 self._come(slot, found)
+                if _lasts(slot.config.cron):
+                    told[found.key] = Last(slot.config.cron.text, found.planned)
+        self._keep(told)
         self._engine.log.flush()
         self._sleep()
+
+    def _keep(self, told: dict[Key, Last]) -> None:
+        """Write down the last times, if they are others; what cannot be written is said once."""
+        if told == self._kept.cron:
+            return
+        self._kept.cron = told
+        try:
+            self._kept.save()
+            self._forgetful = False
+        except OSError as error:
+            if not self._forgetful:
+                self._engine.log.write("warn", f"{self._kept.path}: {error.strerror}: times of cron that pass while no "
+                                               "daemon runs will not be known to the next one")
+            self._forgetful = True
 
     # ---- it is time -----------------------------------------------------------------------------------------------
 
@@ -117,6 +141,11 @@ class Schedules:
 
     def _say(self, text: str) -> None:
         self._engine.log.write("info", text)
+
+
+def _lasts(cron: Cron) -> bool:
+    """Whether the next daemon is to know which times have been told."""
+    return cron.schedule is not None and cron.missed is Missed.ONCE and not cron.schedule.every
 
 
 def _offset(zone: str) -> Callable[[int], int]:

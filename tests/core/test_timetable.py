@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdsuper.config.schedule import Cron, Schedule
 from sdsuper.config.schedule_values import schedule
+from sdsuper.core.slot import Key
 from sdsuper.core.timetable import LATE, LONGEST_SLEEP, Timetable
 from tests.config.fake import FakeHost
 
@@ -22,11 +24,11 @@ def cron(text: str, **more: Any) -> Cron:
 class Desk:
     """A timetable with a clock that can be set, looked at as the engine does."""
 
-    def __init__(self, *crons: Cron, now: float = BASE) -> None:
+    def __init__(self, *crons: Cron, now: float = BASE, told: dict[Key, int] | None = None) -> None:
         self.now, self.steady, self.ahead = now, 1000.0, 0
         self.table = Timetable(lambda _zone: lambda _at: self.ahead)
         self.keys = [KEY, *((f"p{n}", f"p{n}") for n in range(1, len(crons)))]
-        self.table.set(zip(self.keys, crons, strict=False), self.now, self.steady)
+        self.table.set(zip(self.keys, crons, strict=False), self.now, self.steady, told or {})
         self.told: list[tuple[int, int]] = []           # (seconds since BASE when told, those of the time)
         self.late: list[int] = []
 
@@ -134,14 +136,35 @@ def test_the_machine_gets_another_time_zone() -> None:
     assert [time.key for time in desk.table.look(desk.now, desk.steady)] == [KEY]
 
 
+@pytest.mark.parametrize(("since", "late", "found"), [
+    (-10 * DAY, True, [-10 * DAY + 3 * HOUR, 3 * HOUR, DAY + 3 * HOUR]),        # one of those that were missed
+    (-21 * HOUR, False, [3 * HOUR, DAY + 3 * HOUR]),
+    (2 * HOUR, False, [3 * HOUR, DAY + 3 * HOUR]),          # the clock was ahead then
+    (3 * HOUR, False, [DAY + 3 * HOUR]),                    # so that this was told
+    (300 * DAY, False, [3 * HOUR, DAY + 3 * HOUR]),         # and that is not believed
+])
+def test_what_was_told_last_before_this_timetable(since: int, late: bool, found: list[int]) -> None:
+    desk = Desk(cron("0 3 * * *"), told={KEY: BASE + since})
+    assert [planned for _told, planned in desk.wait(DAY + 4 * HOUR)] == found
+    assert [*map(bool, desk.late)] == [late, *[False] * (len(found) - 1)]
+
+
+def test_jitter_is_the_same_for_the_next_timetable() -> None:
+    one = cron("0 3 * * *", jitter=HOUR)
+    desk = Desk(one, now=BASE + 3 * HOUR - 1)
+    due = desk.table.next(KEY)
+    assert Desk(one, now=BASE + 3 * HOUR + 1, told={KEY: BASE - 21 * HOUR}).table.next(KEY) == due
+
+
 def test_what_has_not_changed_goes_on_after_a_reload() -> None:
     every, daily = cron("@every 90s"), cron("@daily")
     desk = Desk(every, daily)
     desk.wait(60)
-    desk.table.set([(desk.keys[0], every), (desk.keys[1], cron("@hourly")), (("n", "n"), every)], desk.now, desk.steady)
+    desk.table.set([(desk.keys[0], every), (desk.keys[1], cron("@hourly")), (("n", "n"), every)], desk.now, desk.steady,
+                   {("n", "n"): 1, desk.keys[1]: 1})
     assert desk.table.next(desk.keys[0]) == BASE + 90 and desk.table.next(desk.keys[1]) == BASE + HOUR
     assert desk.table.next(("n", "n")) == BASE + 60 + 90
-    desk.table.set([], desk.now, desk.steady)
+    desk.table.set([], desk.now, desk.steady, {})
     assert not desk.table and desk.table.next(desk.keys[0]) == 0
 
 
@@ -149,7 +172,7 @@ def test_a_reload_right_after_the_clock_was_set_back_hides_nothing() -> None:
     daily, every = cron("0 3 * * *"), cron("@every 90s")
     desk = Desk(daily, every, now=BASE + 365 * DAY)
     desk.set(-365 * DAY)
-    desk.table.set(list(zip(desk.keys, (daily, every), strict=True)), desk.now, desk.steady)
+    desk.table.set(list(zip(desk.keys, (daily, every), strict=True)), desk.now, desk.steady, {})
     assert desk.table.next(KEY) == BASE + 3 * HOUR and desk.table.next(desk.keys[1]) == BASE + 90
     assert 3 * HOUR in [planned for _told, planned in desk.wait(4 * HOUR)]
 

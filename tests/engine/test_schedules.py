@@ -1,11 +1,14 @@
 """Programs that the clock starts, with a real daemon and the real clock."""
 
+import json
 import re
 import signal
 import subprocess
 import sys
 import time
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 from tests.engine.conftest import ROOT, Daemon, Start
 
@@ -146,3 +149,60 @@ def test_a_process_that_is_disabled_is_not_started(start: Start) -> None:
     assert len(daemon.spawned) == before
     assert daemon.result("Enable", "job")[0] == "SUCCESS"
     daemon.wait(lambda: len(daemon.spawned) > before, "it runs again")
+
+
+def kept(daemon: Daemon) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(daemon.text("state"))
+    return found
+
+
+def test_times_that_pass_while_no_daemon_runs(start: Start, directory: Path) -> None:
+    text = (f"[program:once]\ncommand=/bin/true\n{JOB}cron=*/2 * * * * *\ncron_missed=once\n"
+            f"[program:skip]\ncommand=/bin/true\n{JOB}cron=*/2 * * * * *\n"
+            f"[program:year]\ncommand=/bin/true\n{JOB}cron=@yearly\ncron_missed=once\n"
+            f"[program:every]\ncommand=/bin/true\n{JOB}cron=@every 2h\ncron_missed=once\n")
+    main = {"state_file": str(directory / "state")}
+    daemon = start(text, main=main)
+    daemon.wait(lambda: daemon.spawned.count("once") >= 2, "it runs")
+    assert daemon.stop() == 0
+    state = kept(daemon)
+    assert sorted(state["cron"]) == ["once:once", "year:year"], "no other is written down"
+    told = state["cron"]["once:once"][1]
+    assert told % 2 == 0 and time.time() - told < 30
+
+    daemon.wait(lambda: time.time() > told + 5, "two times pass")
+    before = len(lines(daemon, "cron of once, "))
+    daemon = start(text, main=main)
+    daemon.wait(lambda: len(lines(daemon, "cron of once, ")) > before, "it runs again")
+    first = lines(daemon, "cron of once, ")[before]
+    assert first.endswith(f"{time.strftime('%H:%M:%S', time.localtime(told + 2))}: starting it"), "the first of them"
+    assert daemon.stop() == 0
+
+    state["cron"]["year:year"][1] -= 400 * 86400           # as if the machine had been off
+    (directory / "state").write_text(json.dumps(state))
+    daemon = start(text, main=main)
+    daemon.wait_log("cron of year, ")
+    (found,) = lines(daemon, "cron of year, ")
+    assert re.fullmatch(r".*-01-01 00:00:00: starting it, \d+ seconds late", found), found
+    daemon.wait(lambda: time.time() - kept(daemon)["cron"]["year:year"][1] < 400 * 86400, "it is known")
+    assert daemon.stop() == 0
+    before = len(lines(daemon, "cron of once, "))
+    daemon = start(text, main=main)
+    daemon.wait(lambda: len(lines(daemon, "cron of once, ")) > before, "it runs again")
+    assert lines(daemon, "cron of year, ") == [found], "this one has run"
+
+    daemon.write(text.replace("cron=@yearly", "cron=@daily"))
+    daemon.call("Update")
+    daemon.wait(lambda: kept(daemon)["cron"]["year:year"][0] == "@daily", "another schedule begins anew")
+    daemon.write("")
+    daemon.call("Update")
+    daemon.wait(lambda: "cron" not in kept(daemon), "nothing is left of them")
+
+
+def test_a_last_time_that_cannot_be_written_down_is_said_once(start: Start, directory: Path) -> None:
+    (directory / "file").write_text("")
+    daemon = start(f"[program:job]\ncommand=/bin/true\n{JOB}cron=* * * * * *\ncron_missed=once\n",
+                   main={"state_file": str(directory / "file/state")})
+    daemon.wait(lambda: len(daemon.spawned) >= 3, "it runs all the same")
+    (line,) = lines(daemon, "will not be known to the next one")
+    assert f"{directory}/file/state: " in line
