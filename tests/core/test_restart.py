@@ -192,6 +192,7 @@ def test_what_the_machine_lacks_is_not_counted() -> None:
     story = up(startretries=1, restart=Restart(limit=1)) | exited(1) | after(1)
     for _ in range(9):
         story | spawn_failed(lack=True) >> BACKOFF | after(10) >> STARTING
+    assert story.process.restarts == (story.process.started,), "it has the time of the try that was one"
     story | spawned | after(5) >> RUNNING
     assert len(story.process.restarts) == 1
     story = Story(autorestart=ALWAYS, restart=Restart(limit=2)) | start

@@ -251,7 +251,8 @@ def test_an_update_starts_nothing_before_all_is_as_it_will_be(start: Start) -> N
     daemon.call("Update")
     for name in ("a", "b"):
         pid = daemon.wait_state(name, "RUNNING")["pid"]
-        assert Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\x001002\x00", "with its new options"
+        command = Path(f"/proc/{pid}/cmdline")
+        daemon.wait(lambda command=command: command.read_bytes() == b"sleep\x001002\x00", "it has its new options")
     assert set(daemon.processes()) == {"a", "b"} and daemon.log.count("spawned: 'g'") == 1
 
 
