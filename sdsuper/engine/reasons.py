@@ -42,6 +42,11 @@ class Reason:
         return self._first is not None
 
     @property
+    def unsettled(self) -> bool:
+        """Whether there may be changes since `since` that nothing has followed from yet."""
+        return self.pending or self.source.dirty or self.source.looking
+
+    @property
     def text(self) -> str:
         """`/srv/web/app.py has changed (and 2 others)`."""
         others = len(self.changed) - 1

@@ -69,6 +69,12 @@ class Watching:
         paths = [outputs.path(slot.key, channel) for slot in self.engine.roster for channel in CHANNELS]
         return [path for path in (*self._own_logs, *paths) if path.startswith("/")]
 
+    def take_all(self) -> None:
+        """Tell of all that the kernel knows to have happened by now."""
+        for _ in range(READS_MOST):
+            if not self.watches.take():
+                break
+
     def _overflow(self) -> None:
         for watched in self._watched.values():
             for reason in watched.reasons:
@@ -82,6 +88,7 @@ class Watching:
     def _adjust(self) -> None:
         """Watch for those processes that want it, and as they want it now."""
         self._due = False
+        self.take_all()                     # what has changed before is known by those who are there yet
         wanted = {slot.key: slot for slot in self.engine.roster if slot.config.watch != Watch()}
         for key, watched in tuple(self._watched.items()):
             slot = wanted.get(key)
@@ -130,7 +137,7 @@ class Watched:
             self._errand, before._errand.done = before._errand, self._done      # of one that has ended it hears yet
         self.reasons: list[Reason] = []
         older = before.reasons if before is not None else []
-        since = min([since, *(reason.since for reason in older if reason.pending)])
+        since = min([since, *(reason.since for reason in older if reason.unsettled)])
         wanted, loop, watches = slot.config.watch, watching.engine.loop, watching.watches
         if wanted.binary:
             files = next((reason.source for reason in older if isinstance(reason.source, Files)), None)
@@ -206,9 +213,7 @@ class Watched:
     def begin(self) -> None:
         """What has changed until now is what a new child begins with."""
         self._childless = False
-        for _ in range(READS_MOST):
-            if not self.watching.watches.take():
-                break
+        self.watching.take_all()
         for reason in self.reasons:
             reason.begin(time_ns())
 

@@ -6,6 +6,7 @@ Each client with each daemon, over the unix socket and over HTTP; the screens ar
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -268,7 +269,7 @@ def test_fg_of_what_is_never_silent(open_all) -> None:  # type: ignore[no-untype
         one.until("more\nmore\n")
         one.type("\x04")
         assert one.end() == 0
-        assert one.screen.endswith("more\nExiting foreground\n")
+        assert re.search("\nm?o?r?e?Exiting foreground\n$", one.screen), "a line may be cut by the end"
 
 
 def test_fg_of_what_ends(daemons: dict[str, Daemon], open_all) -> None:  # type: ignore[no-untyped-def]
