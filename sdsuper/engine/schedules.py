@@ -24,7 +24,7 @@ class Schedules:
     """The schedules of one daemon. `kept` says whether a process may start by itself, and what was told before."""
 
     def __init__(self, engine: Engine, kept: Kept) -> None:
-        self._engine, self._kept, self._enabled = engine, kept, kept.enabled
+        self._engine, self._kept = engine, kept
         self._table: Timetable | None = None        # none is needed by most
         self._timer: Timer | None = None
         self._renewing = self._forgetful = False
@@ -34,7 +34,7 @@ class Schedules:
 
     def next(self, key: Key) -> int:
         """When the clock starts a process next, in seconds since the epoch; 0: never."""
-        return self._table.next(key) if self._table and self._enabled(key) else 0
+        return self._table.next(key) if self._table and self._kept.enabled(key) else 0
 
     # ---- what there is to start -----------------------------------------------------------------------------------
 
@@ -104,7 +104,7 @@ class Schedules:
         what = f"cron of {name}, {strftime('%Y-%m-%d %H:%M:%S', localtime(found.planned))}"
         if found.late and cron.missed is Missed.SKIP:
             self._say(f"{what}: skipped, for it was missed by {found.late} seconds")
-        elif not self._enabled(slot.key):
+        elif not self._kept.enabled(slot.key):
             self._say(f"{what}: skipped, for it is disabled")
         elif process.state is State.UNKNOWN:
             self._say(f"{what}: skipped, for it is in an unknown process state")
@@ -133,7 +133,7 @@ class Schedules:
             self._queued.remove(slot.key)
             if slot.process.state is State.STOPPED:
                 self._say(f"cron of {slot.config.name}: the start that waited is dropped, for it was stopped")
-            elif not self._enabled(slot.key):
+            elif not self._kept.enabled(slot.key):
                 self._say(f"cron of {slot.config.name}: the start that waited is dropped, for it is disabled")
             elif self._engine.starting:
                 self._say(f"cron of {slot.config.name}: starting it, for it has ended")

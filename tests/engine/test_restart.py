@@ -155,27 +155,17 @@ def waiting_for_the_machine(daemon: Daemon, name: str, runs: int, reason: str) -
     return status
 
 
-def test_no_descriptors(start: Start) -> None:
-    daemon = start("[program:web]\ncommand=sleep 1000\nstartretries=0\nautostart=false\n")
+@pytest.mark.parametrize(("hook", "where"), [("", ""), ("pre_start_hook=true\n", "pre_start_hook: ")])
+def test_no_descriptors(start: Start, hook: str, where: str) -> None:
+    daemon = start(f"[program:web]\ncommand=sleep 1000\nstartretries=0\nautostart=false\n{hook}")
     most = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
     highest = max(int(name) for name in os.listdir(f"/proc/{daemon.pid}/fd"))
     resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (highest + 1, most[1]))
-    assert daemon.result("Start", "web") == ("SPAWN_ERROR", "too many open files to spawn 'web'")
-    waiting_for_the_machine(daemon, "web", 3, "too many open files to spawn 'web'")
+    assert daemon.result("Start", "web") == ("SPAWN_ERROR", f"{where}too many open files to spawn 'web'")
+    waiting_for_the_machine(daemon, "web", 3, f"{where}too many open files to spawn 'web'")
     resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, most)
     daemon.wait_state("web", "RUNNING", limit=25)
     assert daemon.log.count("web is tried again until the machine has what it needs") == 1
-
-
-def test_no_descriptors_for_the_hook_before_a_start(start: Start) -> None:
-    daemon = start("[program:web]\ncommand=sleep 1000\nstartretries=0\nautostart=false\npre_start_hook=true\n")
-    most = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
-    highest = max(int(name) for name in os.listdir(f"/proc/{daemon.pid}/fd"))
-    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (highest + 1, most[1]))
-    assert daemon.result("Start", "web") == ("SPAWN_ERROR", "pre_start_hook: too many open files to spawn 'web'")
-    waiting_for_the_machine(daemon, "web", 3, "pre_start_hook: too many open files to spawn 'web'")
-    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, most)
-    daemon.wait_state("web", "RUNNING", limit=25)
 
 
 @pytest.mark.root

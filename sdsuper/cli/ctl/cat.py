@@ -5,10 +5,8 @@ kernel says of the running process.
 `-o json` gives the records of the control interface.
 """
 
-from sdsuper.cli.ctl.each import collect, named
 from sdsuper.cli.ctl.names import shown
-from sdsuper.cli.ctl.show import output, say_json
-from sdsuper.errors import Refusal
+from sdsuper.cli.ctl.show import say_json, told
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,20 +17,8 @@ if TYPE_CHECKING:
 
 def cat(session: "Session", argument: str) -> None:
     """`cat name …`: exit 1 for a name that is unknown."""
-    if not session.up():
-        return
-    words, as_json = output(session, argument.split())
-    if words is None:
-        return
-    names = named(session, "cat", words)
-    if not names:
-        return
-    try:
-        found = list(collect(session, "Cat", names, "processes", as_json))
-    except Refusal as refusal:
-        if refusal.fault != "FAILED":
-            raise
-        session.wrong(f"Error: {refusal.detail}")
+    found, as_json = told(session, argument, "cat", "Cat")
+    if found is None:
         return
     if as_json:
         say_json(session, {"schema": "sdsuper.cat/1", "processes": found})

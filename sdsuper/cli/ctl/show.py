@@ -6,7 +6,7 @@ vanish. Its exit status says only whether the answer could be had.
 
 import sys
 
-from sdsuper.cli.ctl.each import miss
+from sdsuper.cli.ctl.each import collect, miss, named
 from sdsuper.cli.ctl.help import explain
 from sdsuper.cli.ctl.names import shown
 from sdsuper.cli.ctl.options import checked_format
@@ -142,6 +142,25 @@ def output(session: "Session", words: list[str]) -> tuple[list[str] | None, bool
         session.wrong(f"Error: {error}", INVALID_ARGS)
         return None, False
     return rest, chosen == "json"
+
+
+def told(session: "Session", argument: str, command: str, method: str) -> "tuple[list[dict[str, Any]] | None, bool]":
+    """What a method answers of the processes that were named, and whether to say it as JSON; None, once it was told why
+    there is nothing.
+    """
+    if not session.up():
+        return None, False
+    words, as_json = output(session, argument.split())
+    names = named(session, command, words) if words is not None else ()
+    if not names:
+        return None, as_json
+    try:
+        return list(collect(session, method, names, "processes", as_json)), as_json
+    except Refusal as refusal:
+        if refusal.fault != "FAILED":
+            raise
+        session.wrong(f"Error: {refusal.detail}")
+        return None, as_json
 
 
 def say_json(session: "Session", value: object) -> None:

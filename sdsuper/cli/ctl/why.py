@@ -6,10 +6,9 @@ Must not: change anything.
 
 from time import localtime, strftime
 
-from sdsuper.cli.ctl.each import collect, named
 from sdsuper.cli.ctl.names import shown
 from sdsuper.cli.ctl.output import last_lines
-from sdsuper.cli.ctl.show import output, say_json
+from sdsuper.cli.ctl.show import say_json, told
 from sdsuper.errors import Refusal
 from sdsuper.usage import usage
 
@@ -27,20 +26,8 @@ _WANTED = {"itself": "by itself", "stop": "it was stopped", "restart": "it was s
 
 def why(session: "Session", argument: str) -> None:
     """`why name …`: exit 1 for a name that is unknown."""
-    if not session.up():
-        return
-    words, as_json = output(session, argument.split())
-    if words is None:
-        return
-    names = named(session, "why", words)
-    if not names:
-        return
-    try:
-        found = list(collect(session, "Why", names, "processes", as_json))
-    except Refusal as refusal:
-        if refusal.fault != "FAILED":
-            raise
-        session.wrong(f"Error: {refusal.detail}")
+    found, as_json = told(session, argument, "why", "Why")
+    if found is None:
         return
     for one in found:
         one["log"] = _log(session, shown(one["group"], one["name"]))
